@@ -1,0 +1,1 @@
+"""The core of creamtea: everything that is not the screen."""

@@ -1,0 +1,183 @@
+"""What happens during a run, as small frozen records: the only thing that crosses to a face.
+
+The same records are the lines of `events.jsonl`, the NDJSON of `run` and what a screen listens to.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timezone
+from typing import Any, ClassVar, Literal
+
+VERSION = 1
+
+TaskState = Literal["waiting", "running", "done", "cached", "failed", "cancelled"]
+Outcome = Literal["done", "skipped", "failed", "cancelled"]
+
+
+def now() -> str:
+    """The present moment as ISO 8601 in UTC with milliseconds."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Common fields; the engine stamps them, a step leaves them empty."""
+
+    type: ClassVar[str] = ""
+
+    at: str = ""
+    run: str = ""
+    step: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunStarted(Event):
+    """A run begins."""
+
+    type: ClassVar[str] = "run_started"
+    workflow: str
+    network: str | None
+    project: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepStarted(Event):
+    """A step begins; `command` is what a person would type to do it by hand."""
+
+    type: ClassVar[str] = "step_started"
+    title: str
+    command: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskChanged(Event):
+    """A part of a step changed state; `task` is its id within the step, `parent` another task's id."""
+
+    type: ClassVar[str] = "task_changed"
+    task: str
+    title: str
+    state: TaskState
+    parent: str | None = None
+    started: str | None = None
+    ended: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lines(Event):
+    """Output of a task, sanitised, without line ends."""
+
+    type: ClassVar[str] = "lines"
+    task: str
+    stream: Literal["out", "err"] = "out"
+    text: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress(Event):
+    """How far a task is; `total` is None while unknown. Unit: bytes, files, blocks …"""
+
+    type: ClassVar[str] = "progress"
+    task: str
+    done: int
+    total: int | None = None
+    unit: str = "bytes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked(Event):
+    """A step needs an answer before it goes on: `answer = yield Asked(...)`."""
+
+    type: ClassVar[str] = "asked"
+    field: str
+    question: str
+    kind: Literal["confirm", "text", "choice", "secret", "path"] = "confirm"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted(Event):
+    """Something worth reading that changes no state."""
+
+    type: ClassVar[str] = "noted"
+    text: str
+    level: Literal["info", "warning", "error"] = "info"
+    hint: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepEnded(Event):
+    """A step is over; `error` is {name, message, hint} when it failed."""
+
+    type: ClassVar[str] = "step_ended"
+    outcome: Outcome
+    outputs: Mapping[str, Any]
+    seconds: float
+    error: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnded(Event):
+    """A run is over; `outputs` maps each finished step to what it left."""
+
+    type: ClassVar[str] = "run_ended"
+    outcome: Literal["done", "failed", "cancelled"]
+    outputs: Mapping[str, Mapping[str, Any]]
+    seconds: float
+    log: str | None = None
+
+
+TYPES: dict[str, type[Event]] = {
+    kind.type: kind
+    for kind in (
+        RunStarted, StepStarted, TaskChanged, Lines, Progress, Asked, Noted, StepEnded, RunEnded,
+    )
+}  # fmt: skip
+
+_COMMON = ("at", "run", "step")
+
+
+def to_dict(event: Event) -> dict[str, Any]:
+    """The JSON object of an event: v, type, at, run, step, then its own fields."""
+    record: dict[str, Any] = {"v": VERSION, "type": event.type}
+    for name in _COMMON:
+        record[name] = getattr(event, name)
+    for field in fields(event):
+        if field.name not in _COMMON:
+            record[field.name] = getattr(event, field.name)
+    return record
+
+
+def to_json(event: Event) -> str:
+    """One line of NDJSON, without the line end."""
+    return json.dumps(to_dict(event), ensure_ascii=False, separators=(",", ":"))
+
+
+def from_dict(record: Mapping[str, Any]) -> Event:
+    """The event of a JSON object. Fields of a later version are ignored.
+
+    Raises ValueError for an unknown type, a missing field or a version above ours.
+    """
+    kind = TYPES.get(str(record.get("type")))
+    if kind is None:
+        raise ValueError(f"unknown event type {record.get('type')!r}")
+    if record.get("v") != VERSION:
+        raise ValueError(f"event version {record.get('v')!r}, this program reads {VERSION}")
+    known = {field.name for field in fields(kind)}
+    values = {name: value for name, value in record.items() if name in known}
+    if kind is Lines and "text" in values:
+        values["text"] = tuple(values["text"])
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ValueError(f"event {kind.type}: {error}") from None
+
+
+def from_json(line: str) -> Event:
+    """The event of one NDJSON line; ValueError when it is not one."""
+    record = json.loads(line)
+    if not isinstance(record, dict):
+        raise ValueError("an event is a JSON object")
+    return from_dict(record)
