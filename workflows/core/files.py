@@ -1,10 +1,13 @@
-"""Files that only their owner reads and that are never half written."""
+"""Files that only their owner reads, that are never half written, and TOML."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
+
+from workflows.core.failure import Missing
 
 
 def private_dir(path: Path) -> Path:
@@ -51,3 +54,16 @@ def sync_dir(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a TOML file. Missing names the file and the line that is wrong."""
+    import tomli
+
+    try:
+        with path.open("rb") as file:
+            return tomli.load(file)
+    except OSError as error:
+        raise Missing(f"{path} cannot be read: {error.strerror}", "check the path and its mode") from None
+    except (tomli.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Missing(f"{path} is not valid TOML: {error}", "mend that line, or move the file away") from None

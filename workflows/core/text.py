@@ -35,7 +35,7 @@ def clean(line: str) -> str:
 
 
 class LineCutter:
-    """Cuts a byte stream into clean lines; a carriage return replaces the line so far, as a terminal would."""
+    """Cuts a byte stream into clean lines; a carriage return replaces the line so far, as on a terminal."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")

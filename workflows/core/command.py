@@ -1,0 +1,49 @@
+"""What is not a step: a command takes options and returns one document, which both faces render."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from workflows.core.events import Event
+
+Emit = Callable[[Event], None]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An option (`--name`) or, without dashes, a positional argument, as argparse knows them."""
+
+    name: str
+    help: str
+    metavar: str | None = None
+    choices: tuple[str, ...] | None = None
+    default: Any = None
+    optional: bool = False
+    many: bool = False
+    flag: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """The document (without `v`, which the face adds) and the exit code."""
+
+    document: Mapping[str, Any]
+    exit_code: int = 0
+
+
+class Command(ABC):
+    """One command. The class docstring is its help."""
+
+    name: ClassVar[str]
+    arguments: ClassVar[tuple[Argument, ...]] = ()
+
+    @abstractmethod
+    def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
+        """Do it; progress goes to `emit`, the outcome into the document."""
+
+    @abstractmethod
+    def lines(self, document: Mapping[str, Any]) -> Iterable[str]:
+        """The document as plain lines for a person."""

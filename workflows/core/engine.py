@@ -1,0 +1,305 @@
+"""Runs the steps of a workflow in order and passes their events to whoever listens."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from workflows.core import events
+from workflows.core.events import Asked, Event, Lines, Noted, RunEnded, RunStarted, StepEnded, StepStarted
+from workflows.core.failure import Cancelled, Failed, Missing
+from workflows.core.fields import Field, Filled, Source
+from workflows.core.step import Context, Outputs, Step, digest, visible
+from workflows.core.text import clean
+
+CRASHED = 70
+
+
+class Back(Exception):  # noqa: N818 - a wish, not an error
+    """An answer that says: not this step, an earlier one."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__(step)
+        self.step = step
+
+
+class Answers(Protocol):
+    """The face's side of questions; called on the engine's thread, may block, may raise Back or Cancelled."""
+
+    def fill(self, step: Step, form: Sequence[Filled]) -> Mapping[str, Any]:
+        """The values of a step's fields; `form` has what is known, its source, and what is wrong with it."""
+
+    def answer(self, asked: Asked) -> Any:
+        """The answer to one question of a running step: bool for confirm, text otherwise."""
+
+    def failed(self, step: Step, failure: Failed) -> Literal["retry", "stop"]:
+        """What to do after a step failed."""
+
+
+class Engine:
+    """One run of a workflow. `given` holds values from flags, `environ` the variables of the process."""
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        ctx: Context,
+        emit: Callable[[Event], None],
+        answers: Answers,
+        *,
+        given: Mapping[str, Any] | None = None,
+        environ: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.steps = list(steps)
+        self.ctx = ctx
+        self.answers = answers
+        self.exit_code = 0
+        self.failure: Failed | None = None
+        self._listener = emit
+        self._given = dict(given or {})
+        self._environ = dict(environ or {})
+        self._clock = clock
+        self._step: str | None = None
+
+    def run(self, *, start: str = "", only: str = "", force: bool = False) -> int:
+        """All steps, or from `start`, or `only` one; `force` does again what is done. The exit code."""
+        began = self._clock()
+        ctx = self.ctx
+        first, last = self._bounds(start, only)
+        self._emit(
+            RunStarted(workflow=ctx.workflow, network=self._value_so_far("network"), project=str(ctx.project))
+        )
+        ctx.journal.append("run", run=ctx.run, data={"workflow": ctx.workflow, "given": _plain(self._given)})
+        if ctx.journal.notice:
+            self._emit(Noted(level="warning", text=ctx.journal.notice))
+        try:
+            for step in self.steps[:first]:
+                self._recall(step)
+            index = first
+            while index < last:
+                step = self.steps[index]
+                try:
+                    if not self._perform(step, force):
+                        break
+                except Back as back:
+                    index = max(first, self._index(back.step))
+                    continue
+                index += 1
+        except Failed as failure:
+            self._fail(failure)
+        finally:
+            ctx.close()
+        outcome: Literal["done", "failed", "cancelled"] = "done"
+        if self.failure is not None:
+            outcome = "cancelled" if isinstance(self.failure, Cancelled) else "failed"
+        self._step = None
+        log = str(ctx.run_dir) if ctx.run_dir.name else None
+        self._emit(RunEnded(outcome=outcome, outputs=dict(ctx.outputs), seconds=self._since(began), log=log))
+        return self.exit_code
+
+    def _bounds(self, start: str, only: str) -> tuple[int, int]:
+        if only:
+            index = self._index(only)
+            return index, index + 1
+        return (self._index(start) if start else 0), len(self.steps)
+
+    def _index(self, name: str) -> int:
+        for index, step in enumerate(self.steps):
+            if step.id == name:
+                return index
+        known = ", ".join(step.id for step in self.steps)
+        raise Missing(f"{self.ctx.workflow} has no step {name!r}", f"its steps are {known}")
+
+    def _recall(self, step: Step) -> None:
+        """Values and outputs of a step before the first one that runs."""
+        form = self._form(step)
+        self.ctx.values.update({filled.field.name: filled.value for filled in form})
+        entry = self.ctx.journal.last("done", step.id)
+        if entry is not None:
+            self.ctx.outputs[step.id] = entry.data.get("outputs", {})
+
+    def _perform(self, step: Step, force: bool) -> bool:
+        """One step until it ended well (True) or the run stops (False)."""
+        while True:
+            self._step = step.id
+            self.ctx.cancel.clear()
+            began = self._clock()
+            try:
+                self._fill(step)
+                done = self._attempt(step, force, began)
+            except Back:
+                raise
+            except Failed as failure:
+                self._fail(failure)
+            except Exception as error:
+                self._emit(Lines(task="traceback", stream="err", text=_trace(error)))
+                self._fail(_stumbled(error), CRASHED)
+            else:
+                self.exit_code, self.failure = 0, None
+                return done
+            assert self.failure is not None  # noqa: S101 - both branches above set it
+            self._end(step, began, self.failure)
+            if self.answers.failed(step, self.failure) != "retry":
+                return False
+            force = False
+
+    def _attempt(self, step: Step, force: bool, began: float) -> bool:
+        ctx = self.ctx
+        inputs = digest(step.inputs(ctx))
+        last = ctx.journal.last("done", step.id)
+        ctx.previous = last if last is not None and last.inputs == inputs else None
+        self._emit(StepStarted(title=step.title, command=step.command(ctx)))
+        already = None if force else step.done(ctx)
+        if already is not None:
+            if already.because:
+                self._emit(Noted(text=already.because))
+            outputs: Outputs = already.outputs
+        else:
+            outputs = self._drive(step)
+        ctx.outputs[step.id] = dict(outputs)
+        # Another outcome than last time is worth a line; the same one is not.
+        if already is None or ctx.previous is None or ctx.previous.data.get("outputs") != dict(outputs):
+            final = digest(step.inputs(ctx))
+            ctx.journal.append("done", step.id, run=ctx.run, inputs=final, data={"outputs": dict(outputs)})
+        outcome: Literal["done", "skipped"] = "skipped" if already is not None else "done"
+        self._emit(StepEnded(outcome=outcome, outputs=dict(outputs), seconds=self._since(began)))
+        return True
+
+    def _drive(self, step: Step) -> Outputs:
+        work = step.run(self.ctx)
+        answer: Any = None
+        try:
+            while True:
+                event = work.throw(Cancelled()) if self.ctx.cancel.is_set() else work.send(answer)
+                self._emit(event)
+                answer = self.answers.answer(event) if isinstance(event, Asked) else None
+                if isinstance(event, Asked) and event.kind == "secret" and answer:
+                    self.ctx.hide(str(answer))
+        except StopIteration as stop:
+            return dict(stop.value or {})
+        finally:
+            work.close()
+
+    def _fill(self, step: Step) -> None:
+        """Ask for the values of the step's fields until all are usable."""
+        fields = visible(step.fields, self.ctx)
+        if not fields:
+            return
+        form = self._form(step)
+        while True:
+            answers = self.answers.fill(step, form)
+            form = [
+                self._judge(filled.field, answers.get(filled.field.name, filled.value), "asked")
+                for filled in form
+            ]
+            wrong = next((filled for filled in form if filled.problem), None)
+            if wrong is None:
+                break
+            if not self.ctx.interactive:
+                raise Missing(
+                    f"{wrong.field.label}: {wrong.problem}",
+                    f"give {wrong.field.flag} or set {wrong.field.variable}",
+                    name="missing",
+                )
+        for filled in form:
+            self.ctx.values[filled.field.name] = filled.value
+            if filled.field.manifest:
+                self.ctx.manifest.set(filled.field.manifest, filled.value)
+
+    def _form(self, step: Step) -> list[Filled]:
+        form: list[Filled] = []
+        for field in visible(step.fields, self.ctx):
+            value, source = self._resolve(field)
+            form.append(self._judge(field, value, source))
+        return form
+
+    def _judge(self, field: Field, value: Any, source: Source) -> Filled:
+        try:
+            return Filled(field, field.parse(value, self.ctx), source)
+        except ValueError as error:
+            return Filled(field, value, source, str(error))
+
+    def _resolve(self, field: Field) -> tuple[Any, Source]:
+        if self._given.get(field.name) is not None:
+            return self._given[field.name], "flag"
+        if self._environ.get(field.variable):
+            return self._environ[field.variable], "environment"
+        if field.name in self.ctx.values:
+            return self.ctx.values[field.name], "asked"
+        if field.manifest and (kept := self.ctx.manifest.get(field.manifest)) is not None:
+            return kept, "manifest"
+        if (initial := field.initial(self.ctx)) is not None:
+            return initial, "default"
+        return None, "none"
+
+    def _value_so_far(self, name: str) -> str | None:
+        value = self._given.get(name) or self._environ.get("CREAMTEA_" + name.upper())
+        return str(value or self.ctx.values.get(name) or self.ctx.manifest.get(name) or "") or None
+
+    def _fail(self, failure: Failed, code: int = 0) -> None:
+        self.failure = failure
+        self.exit_code = code or failure.exit_code
+
+    def _end(self, step: Step, began: float, failure: Failed) -> None:
+        cancelled = isinstance(failure, Cancelled)
+        self.ctx.journal.append("failed", step.id, run=self.ctx.run, data={"name": failure.name})
+        self._emit(
+            StepEnded(
+                outcome="cancelled" if cancelled else "failed",
+                outputs={},
+                seconds=self._since(began),
+                error={"name": failure.name, "message": failure.message, "hint": failure.hint},
+            )
+        )
+
+    def _since(self, began: float) -> float:
+        return round(self._clock() - began, 3)
+
+    def _emit(self, event: Event) -> None:
+        stamped = dataclasses.replace(event, at=event.at or events.now(), run=self.ctx.run, step=self._step)
+        self._listener(self._masked(stamped))
+
+    def _masked(self, event: Event) -> Event:
+        """The event with every registered secret blotted out, wherever text may carry one."""
+        secrets = self.ctx.secrets
+        if not secrets:
+            return event
+        changed = {
+            field.name: _blot(getattr(event, field.name), secrets)
+            for field in dataclasses.fields(event)
+            if field.name not in ("at", "run", "step")
+        }
+        return dataclasses.replace(event, **changed)
+
+
+def _blot(value: Any, secrets: set[str]) -> Any:
+    if isinstance(value, str):
+        for secret in secrets:
+            if secret in value:
+                value = value.replace(secret, "••••")
+        return value
+    if isinstance(value, tuple | list):
+        return type(value)(_blot(item, secrets) for item in value)
+    if isinstance(value, Mapping):
+        return {key: _blot(item, secrets) for key, item in value.items()}
+    return value
+
+
+def _trace(error: Exception) -> tuple[str, ...]:
+    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return tuple(clean(line) for line in text.splitlines())
+
+
+def _stumbled(error: Exception) -> Failed:
+    return Failed(
+        f"creamtea stumbled: {type(error).__name__}: {clean(str(error))}",
+        "this is our bug; the traceback is in the step's log",
+        name="crashed",
+    )
+
+
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

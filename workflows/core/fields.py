@@ -1,0 +1,125 @@
+"""Inputs of a step, declared once and rendered as flag, environment variable, line prompt and form widget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from workflows.core.step import Context
+
+Kind = Literal["text", "choice", "path", "confirm", "number", "document"]
+Source = Literal["flag", "environment", "manifest", "default", "asked", "none"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the values of a choice field; `note` is shown beside it, `group` filters long lists."""
+
+    value: str
+    label: str = ""
+    note: str = ""
+    group: str = ""
+
+
+def _always(_: Context) -> bool:
+    return True
+
+
+def _no_choices(_: Context) -> Sequence[Choice]:
+    return ()
+
+
+@dataclass(frozen=True)
+class Field:
+    """An input. A secret is never the value of a field: fields name files, prompts ask for the rest.
+
+    `default` may be a function of the context; `check` returns the value in its normal form or raises
+    ValueError with a sentence; `when` hides the field where it means nothing; `manifest` is the dotted
+    key of `creamtea.toml` that keeps the value; `strict` is False where a choice may be typed freely.
+    """
+
+    name: str
+    label: str
+    kind: Kind = "text"
+    help: str = ""
+    default: Any = None
+    check: Callable[[Any], Any] | None = None
+    choices: Callable[[Context], Sequence[Choice]] = _no_choices
+    when: Callable[[Context], bool] = _always
+    required: bool = True
+    strict: bool = True
+    many: bool = False
+    manifest: str = ""
+    metavar: str = ""
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag: `--base-image`."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """The environment variable: `CREAMTEA_BASE_IMAGE`."""
+        return "CREAMTEA_" + self.name.upper()
+
+    def initial(self, ctx: Context) -> Any:
+        """The default in this context."""
+        return self.default(ctx) if callable(self.default) else self.default
+
+    def parse(self, value: Any, ctx: Context) -> Any:
+        """The value in its normal form. ValueError says what is wrong with it."""
+        if self.many:
+            items = [value] if isinstance(value, str) else list(value or ())
+            return [self._parse_one(item, ctx) for item in items if item not in ("", None)]
+        return self._parse_one(value, ctx)
+
+    def _parse_one(self, value: Any, ctx: Context) -> Any:
+        if isinstance(value, str) and self.kind != "document":
+            value = value.strip()
+        if value in ("", None):
+            if self.required and self.kind != "confirm":
+                raise ValueError(f"{self.label} is needed")
+            return False if self.kind == "confirm" else None
+        if self.kind == "confirm":
+            value = _boolean(value)
+        elif self.kind == "number":
+            value = _integer(value)
+        elif self.kind == "path":
+            path = Path(str(value)).expanduser()
+            value = str(path if path.is_absolute() else ctx.project / path)
+        elif self.kind == "choice" and self.strict:
+            allowed = [choice.value for choice in self.choices(ctx)]
+            if str(value) not in allowed:
+                raise ValueError(f"{value!s:.80} is not one of {', '.join(allowed)}")
+        return self.check(value) if self.check else value
+
+
+def _boolean(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).lower()
+    if word in ("1", "true", "yes", "y", "on"):
+        return True
+    if word in ("0", "false", "no", "n", "off"):
+        return False
+    raise ValueError(f"{value!s:.40} is neither yes nor no")
+
+
+def _integer(value: Any) -> int:
+    try:
+        return int(str(value), 10)
+    except ValueError:
+        raise ValueError(f"{value!s:.40} is not a whole number") from None
+
+
+@dataclass(frozen=True)
+class Filled:
+    """A field with the value it has so far, where that came from, and what is wrong with it, if anything."""
+
+    field: Field
+    value: Any
+    source: Source
+    problem: str | None = None

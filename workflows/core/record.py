@@ -1,0 +1,130 @@
+"""A run on disk: `runs/<utc>/events.jsonl` with every event, `steps/<id>.log` with every line; and back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import IO, Any
+
+from workflows.core.events import (
+    Event,
+    Lines,
+    Noted,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+    TaskChanged,
+    from_json,
+    to_json,
+)
+from workflows.core.failure import Missing
+from workflows.core.files import private_dir
+
+
+def new_run(state: Path) -> tuple[str, Path]:
+    """The id and the fresh folder of a run that starts now."""
+    stamp = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H-%M-%SZ")
+    runs = private_dir(state / "runs")
+    name, count = stamp, 1
+    while (runs / name).exists():
+        count += 1
+        name = f"{stamp}-{count}"
+    return name, private_dir(runs / name)
+
+
+class Recorder:
+    """Listens to a run and writes it down; files have mode 0600."""
+
+    def __init__(self, folder: Path) -> None:
+        self._steps = private_dir(folder / "steps")
+        self._events = _open(folder / "events.jsonl")
+        self._logs: dict[str, IO[str]] = {}
+
+    def __call__(self, event: Event) -> None:
+        self._events.write(to_json(event) + "\n")
+        if not isinstance(event, Lines):
+            self._events.flush()
+        if event.step is not None:
+            self._log(event)
+
+    def close(self) -> None:
+        """Flush and close all files."""
+        for file in (self._events, *self._logs.values()):
+            file.close()
+
+    def _log(self, event: Event) -> None:
+        step = event.step or ""
+        if step not in self._logs:
+            self._logs[step] = _open(self._steps / f"{step}.log")
+        log = self._logs[step]
+        if isinstance(event, Lines):
+            log.write("".join(f"{event.task} | {line}\n" for line in event.text))
+        elif isinstance(event, StepStarted):
+            log.write(f"== {event.title}  {event.at}\n$ {event.command}\n")
+        elif isinstance(event, TaskChanged):
+            log.write(f"-- {event.state}: {event.title}{'  ' + event.detail if event.detail else ''}\n")
+        elif isinstance(event, Noted):
+            log.write(f"-- {event.level}: {event.text}{'  → ' + event.hint if event.hint else ''}\n")
+        elif isinstance(event, StepEnded):
+            error = event.error or {}
+            log.write(f"== {event.outcome} after {event.seconds} s {error.get('message', '')}\n")
+            log.flush()
+
+
+def _open(path: Path) -> IO[str]:
+    file = path.open("a", encoding="utf-8", errors="replace")
+    path.chmod(0o600)
+    return file
+
+
+def read(path: Path) -> Iterator[Event]:
+    """The events of a recorded run. Missing names the line that is not one; a torn last line is left out."""
+    try:
+        file = path.open(encoding="utf-8")
+    except OSError as error:
+        raise Missing(f"{path} cannot be read: {error.strerror}", "give the events.jsonl of a run") from None
+    with file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith("\n"):
+                return
+            try:
+                yield from_json(line)
+            except (ValueError, UnicodeDecodeError) as error:
+                raise Missing(
+                    f"line {number} of {path} is no event: {error}", "give the events.jsonl of a run"
+                ) from None
+
+
+def replay(
+    path: Path, emit: Callable[[Event], None], speed: float = 1.0, sleep: Callable[[float], Any] = time.sleep
+) -> None:
+    """Emit a recorded run with its own pauses, `speed` times as fast; 0 means at once."""
+    before: datetime | None = None
+    for event in read(path):
+        at = datetime.fromisoformat(event.at.replace("Z", "+00:00")) if event.at else None
+        if speed > 0 and at is not None and before is not None and at > before:
+            sleep((at - before).total_seconds() / speed)
+        before = at or before
+        emit(event)
+
+
+def runs(state: Path) -> list[dict[str, Any]]:
+    """What each recorded run was, newest first: run, workflow, network, outcome, seconds, events."""
+    found: list[dict[str, Any]] = []
+    for path in sorted((state / "runs").glob("*/events.jsonl"), reverse=True):
+        record: dict[str, Any] = {
+            "run": path.parent.name, "workflow": None, "network": None, "outcome": None, "seconds": None,
+            "step": None, "events": str(path),
+        }  # fmt: skip
+        for event in read(path):
+            if isinstance(event, RunStarted):
+                record.update(workflow=event.workflow, network=event.network)
+            elif isinstance(event, StepStarted):
+                record["step"] = event.step
+            elif isinstance(event, RunEnded):
+                record.update(outcome=event.outcome, seconds=event.seconds)
+        found.append(record)
+    return found

@@ -1,0 +1,183 @@
+"""What a step is, and what it sees while it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from workflows.core.events import Event
+from workflows.core.failure import Cancelled
+from workflows.core.fields import Field
+from workflows.core.journal import Entry, Journal
+from workflows.core.manifest import Manifest
+
+T = TypeVar("T")
+Outputs = Mapping[str, Any]
+Work = Generator[Event, Any, Outputs]
+
+
+class Cancel:
+    """A flag that any thread may set; callbacks end a blocking call at once."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._lock = threading.Lock()
+        self._callbacks: list[Callable[[], None]] = []
+
+    def set(self) -> None:
+        """Ask the running step to stop. Harmless when repeated."""
+        with self._lock:
+            self._event.set()
+            callbacks = list(self._callbacks)
+        for callback in callbacks:
+            with contextlib.suppress(Exception):
+                callback()
+
+    def clear(self) -> None:
+        """Ready for the next try."""
+        self._event.clear()
+
+    def is_set(self) -> bool:
+        """Whether somebody asked to stop."""
+        return self._event.is_set()
+
+    def check(self) -> None:
+        """Raise Cancelled if somebody asked to stop."""
+        if self._event.is_set():
+            raise Cancelled
+
+    def wait(self, seconds: float) -> None:
+        """Sleep that ends early, with Cancelled, when somebody asks to stop."""
+        if self._event.wait(seconds):
+            raise Cancelled
+
+    @contextlib.contextmanager
+    def on(self, callback: Callable[[], None]) -> Iterator[None]:
+        """While inside, `callback` is called once the flag is set."""
+        with self._lock:
+            self._callbacks.append(callback)
+            already = self._event.is_set()
+        if already:
+            callback()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._callbacks.remove(callback)
+
+
+@dataclass(frozen=True)
+class Done:
+    """A probe found the work done: what the step leaves, and the sentence that says why."""
+
+    outputs: Outputs
+    because: str = ""
+
+
+@dataclass
+class Context:
+    """All that a step may read or leave during one run.
+
+    `values` holds the inputs of all steps by field name, `outputs` what finished steps left by step id,
+    `previous` the last time this very step ended well with the same inputs (or None).
+    """
+
+    project: Path
+    journal: Journal
+    manifest: Manifest
+    workflow: str = ""
+    run: str = ""
+    run_dir: Path = Path()
+    values: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Outputs] = field(default_factory=dict)
+    previous: Entry | None = None
+    cancel: Cancel = field(default_factory=Cancel)
+    secrets: set[str] = field(default_factory=set)
+    interactive: bool = False
+    _kept: dict[str, Any] = field(default_factory=dict)
+    _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+
+    @property
+    def state(self) -> Path:
+        """The project's private state folder."""
+        return self.journal.folder
+
+    def __getitem__(self, name: str) -> Any:
+        """The value of an input."""
+        return self.values.get(name)
+
+    def keep(self, name: str, make: Callable[[], T], close: Callable[[T], None] | None = None) -> T:
+        """A thing that steps share (an engine, a client): made once, closed when the run is over."""
+        if name not in self._kept:
+            thing = make()
+            self._kept[name] = thing
+            if close is not None:
+                self._stack.callback(close, thing)
+        kept: T = self._kept[name]
+        return kept
+
+    def forget(self, name: str) -> None:
+        """Have the next `keep` make the thing anew."""
+        self._kept.pop(name, None)
+
+    def hide(self, secret: str) -> str:
+        """Register a secret so that it is masked in every event; returns it."""
+        if len(secret) >= 4:
+            self.secrets.add(secret)
+        return secret
+
+    def close(self) -> None:
+        """Close what was kept, last made first."""
+        self._kept.clear()
+        self._stack.close()
+
+
+class Step(ABC):
+    """One unit of a workflow. The class docstring says why it exists: it is the help on the screen.
+
+    `title` is the short name in the rail, `after` the steps whose outputs it reads.
+    """
+
+    id: ClassVar[str]
+    title: ClassVar[str]
+    heading: ClassVar[str]
+    after: ClassVar[tuple[str, ...]] = ()
+    workflows: ClassVar[tuple[str, ...]] = ("onboard", "demo")
+    fields: ClassVar[tuple[Field, ...]] = ()
+
+    def inputs(self, ctx: Context) -> Mapping[str, Any]:
+        """What decides whether the work must be done again: by default own fields and outputs of `after`."""
+        return {
+            "values": {field.name: ctx[field.name] for field in self.fields},
+            "after": {name: ctx.outputs.get(name) for name in self.after},
+        }
+
+    def done(self, ctx: Context) -> Done | None:
+        """Probe the world: is the work done already? The journal alone is no proof."""
+        return None
+
+    @abstractmethod
+    def command(self, ctx: Context) -> str:
+        """What a person would type to do this by hand."""
+
+    @abstractmethod
+    def run(self, ctx: Context) -> Work:
+        """Do the work: yield events, return the outputs. `answer = yield Asked(...)` asks."""
+
+
+def digest(inputs: Mapping[str, Any]) -> str:
+    """A short stable hash of JSON-able inputs."""
+    text = json.dumps(inputs, sort_keys=True, default=str, ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def visible(fields: Sequence[Field], ctx: Context) -> list[Field]:
+    """The fields that mean something in this context."""
+    return [field for field in fields if field.when(ctx)]
