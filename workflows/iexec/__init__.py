@@ -1,0 +1,1 @@
+"""The iExec protocol: contracts, orders, wallets, the SMS and the formats; knows no engine and no enclave."""
