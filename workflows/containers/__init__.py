@@ -1,0 +1,1 @@
+"""The container engine: endpoint, images, builds, registries and containers, through its API."""
