@@ -62,7 +62,7 @@ class Unreadable(Failed):
 
 @dataclass(frozen=True)
 class Settings:
-    """A SCONE_VERSION=1 printout. heap, stack: bytes. mode: sim, hw, auto. settings: every SCONE_* as printed."""
+    """A SCONE_VERSION=1 printout. heap, stack: bytes; mode: sim, hw, auto; settings: every SCONE_* seen."""
 
     mrenclave: str
     heap: int
@@ -181,7 +181,7 @@ def fspf_lines(text: str) -> list[FspfLine]:
 
 
 def keytag(text: str) -> tuple[str, str]:
-    """(key, tag) of what `scone fspf encrypt` printed. The line starts with the tag; the fingerprint with the key."""
+    """(key, tag) of what `scone fspf encrypt` printed. It starts with the tag; fingerprints with the key."""
     found = {(line.key, line.tag) for line in fspf_lines(text) if line.key is not None}
     key, tag = _only(
         found, "the line of scone fspf encrypt", "The image keeps it in /build/keytag when it was protected."
