@@ -1,0 +1,178 @@
+"""What the screen knows of a run: the events, folded. No widget owns state, and replay is the same fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from workflows.core.events import (
+    Asked,
+    Event,
+    Lines,
+    Noted,
+    Progress,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+    TaskChanged,
+    TaskState,
+)
+from workflows.core.step import Step
+
+StepState = Literal["waiting", "asking", "running", "done", "skipped", "failed", "cancelled"]
+GLYPHS: Mapping[str, str] = {
+    "waiting": "○", "asking": "◆", "running": "◐", "done": "✓", "cached": "✓", "skipped": "✓", "failed": "✗",
+    "cancelled": "■",
+}  # fmt: skip
+CAPACITY = 10_000
+
+
+class Ring:
+    """The newest lines of a task; `dropped` counts those that made room (the whole log is on disk)."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._lines: list[str] = []
+        self._head = 0
+        self.dropped = 0
+        self.width = 0
+
+    def extend(self, lines: Iterable[str]) -> None:
+        """Append lines, dropping the oldest ones beyond the capacity."""
+        for line in lines:
+            self.width = max(self.width, len(line))
+            if len(self._lines) < self._capacity:
+                self._lines.append(line)
+            else:
+                self._lines[self._head] = line
+                self._head = (self._head + 1) % self._capacity
+                self.dropped += 1
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __getitem__(self, index: int) -> str:
+        return self._lines[(self._head + index) % len(self._lines)]
+
+    def __iter__(self) -> Iterator[str]:
+        return (self[index] for index in range(len(self)))
+
+
+@dataclass
+class TaskView:
+    """A task of a step as it stands."""
+
+    id: str
+    title: str
+    state: TaskState = "waiting"
+    parent: str | None = None
+    started: str | None = None
+    ended: str | None = None
+    detail: str | None = None
+    progress: Progress | None = None
+    lines: Ring = field(default_factory=Ring)
+
+
+@dataclass
+class StepView:
+    """A step as it stands."""
+
+    id: str
+    title: str
+    heading: str
+    why: str
+    state: StepState = "waiting"
+    command: str = ""
+    seconds: float | None = None
+    began: str | None = None
+    tasks: dict[str, TaskView] = field(default_factory=dict)
+    notes: list[Noted] = field(default_factory=list)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    error: Mapping[str, str] | None = None
+
+    def task(self, name: str) -> TaskView:
+        """The task of this id, made when an event is the first to name it."""
+        if name not in self.tasks:
+            self.tasks[name] = TaskView(name, name)
+        return self.tasks[name]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many tasks are over, and how many there are."""
+        over = sum(task.state in ("done", "cached", "failed", "cancelled") for task in self.tasks.values())
+        return over, len(self.tasks)
+
+    def loudest(self) -> TaskView | None:
+        """The task whose lines deserve the pane: failed, else the running one that spoke last, else any."""
+        speaking = [task for task in self.tasks.values() if len(task.lines)]
+        for state in ("failed", "running"):
+            chosen = [task for task in speaking if task.state == state]
+            if chosen:
+                return chosen[-1]
+        return speaking[-1] if speaking else None
+
+
+class RunModel:
+    """All steps of a run; `apply` folds one event in."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps = {
+            step.id: StepView(step.id, step.title, step.heading, step.__doc__ or "") for step in steps
+        }
+        self.workflow = ""
+        self.network: str | None = None
+        self.project = ""
+        self.current: str | None = None
+        self.asked: Asked | None = None
+        self.ended: RunEnded | None = None
+
+    def apply(self, event: Event) -> None:
+        """Fold one event in; events of steps that this workflow does not have are ignored."""
+        if isinstance(event, RunStarted):
+            self.workflow, self.network, self.project = event.workflow, event.network, event.project
+            self.ended = None
+        elif isinstance(event, RunEnded):
+            self.ended, self.asked = event, None
+        step = self.steps.get(event.step or "")
+        if step is None:
+            return
+        if isinstance(event, StepStarted):
+            self._start(step, event)
+        elif isinstance(event, TaskChanged):
+            self._change(step, event)
+        elif isinstance(event, Lines):
+            step.task(event.task).lines.extend(event.text)
+        elif isinstance(event, Progress):
+            step.task(event.task).progress = event
+        elif isinstance(event, Noted):
+            step.notes.append(event)
+        elif isinstance(event, Asked):
+            self.asked = event
+        elif isinstance(event, StepEnded):
+            self._end(step, event)
+
+    def _start(self, step: StepView, event: StepStarted) -> None:
+        step.state, step.command, step.began = "running", event.command, event.at
+        step.tasks, step.notes, step.error, step.seconds = {}, [], None, None
+        self.current = step.id
+
+    @staticmethod
+    def _change(step: StepView, event: TaskChanged) -> None:
+        task = step.task(event.task)
+        task.title, task.state = event.title, event.state
+        task.parent = event.parent or task.parent
+        task.started = event.started or task.started or event.at
+        task.ended = event.ended
+        task.detail = event.detail
+        if task.ended is None and event.state in ("done", "failed", "cancelled"):
+            task.ended = event.at
+
+    def _end(self, step: StepView, event: StepEnded) -> None:
+        step.state, step.seconds = event.outcome, event.seconds
+        step.outputs, step.error = event.outputs, event.error
+        self.asked = None
+        for task in step.tasks.values():
+            if task.state == "running" and event.outcome in ("failed", "cancelled"):
+                task.state = event.outcome

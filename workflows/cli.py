@@ -1,0 +1,365 @@
+"""The headless face: arguments, plain lines, NDJSON, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import workflows.commands
+import workflows.steps
+from workflows.core.catalog import Catalog, discover
+from workflows.core.command import Command
+from workflows.core.engine import Engine
+from workflows.core.events import Event
+from workflows.core.failure import Cancelled, Failed, Missing
+from workflows.core.fields import Field
+from workflows.core.journal import Journal
+from workflows.core.manifest import Manifest
+from workflows.core.record import Recorder, new_run, replay, runs
+from workflows.core.step import Context, Step
+from workflows.core.text import clean
+from workflows.plain import JsonPrinter, PlainPrinter, Prompts, Unattended
+
+PROGRAM = "creamtea"
+_OWN = {
+    "run": "run a workflow: onboard, demo, deploy",
+    "resume": "go on where the last run stopped",
+    "runs": "the runs of a project",
+    "steps": "the catalogue of steps and their fields",
+    "doctor": "the state of this machine, with a fix for each fault",
+    "replay": "play a recorded run back",
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Usage errors are ours: exit 2, what is wrong and what to type."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Missing(clean(message), f"{self.prog} --help lists what it takes", name="usage")
+
+
+def catalog() -> Catalog:
+    """All steps of the product."""
+    return Catalog(discover(workflows.steps, Step))  # type: ignore[type-abstract]
+
+
+def commands() -> dict[str, Command]:
+    """All commands that are not steps, by name."""
+    found = discover(workflows.commands, Command)  # type: ignore[type-abstract]
+    return {command.name: command for command in found}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit code of contracts.md."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    as_json = "--json" in words
+    try:
+        return _dispatch(words)
+    except Failed as failure:
+        return explain(failure, as_json)
+    except KeyboardInterrupt:
+        return Cancelled.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0 if words else Missing.exit_code
+    if words[0] in ("-V", "--version"):
+        from importlib.metadata import version
+
+        print(f"{PROGRAM} {version(PROGRAM)}")
+        return 0
+    name, rest = words[0], words[1:]
+    if name == "run":
+        return _run(parse_run(rest))
+    if name == "doctor":
+        return _run(parse_run(["doctor", "--only", "doctor", *rest]))
+    if name in _OWN:
+        return int({"resume": _resume, "runs": _runs, "steps": _steps, "replay": _replay}[name](rest))
+    command = commands().get(name)
+    if command is None:
+        import difflib
+
+        near = difflib.get_close_matches(name, [*_OWN, *commands()], n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise Missing(
+            f"there is no command {name!r:.40}", f"{meant}{PROGRAM} --help lists them", name="usage"
+        )
+    return _command(command, rest)
+
+
+def _overview() -> str:
+    lines = [
+        f"usage: {PROGRAM} [COMMAND …]     without a command: the full-screen app",
+        "",
+        "Takes an application into an Intel SGX enclave with SCONE and onto the iExec network.",
+        "",
+    ]
+    table = dict(_OWN)
+    table.update({name: _first(command) for name, command in commands().items()})
+    lines += [f"  {name:<12} {text}" for name, text in table.items()]
+    lines += ["", f"{PROGRAM} COMMAND --help tells more. All take --json."]
+    return "\n".join(lines)
+
+
+def _first(thing: object) -> str:
+    first = (thing.__doc__ or "").strip().splitlines()[0].rstrip(".")
+    return first[:1].lower() + first[1:]
+
+
+def explain(failure: Failed, as_json: bool = False) -> int:
+    """Tell what ended the program early, on stderr (and as a document); its exit code."""
+    if as_json:
+        error = {"name": failure.name, "message": failure.message, "hint": failure.hint}
+        print(json.dumps({"v": 1, "error": error}, ensure_ascii=False))
+    hint = f"\n  → {failure.hint}" if failure.hint else ""
+    print(f"{PROGRAM}: {failure.message}{hint}", file=sys.stderr)
+    return failure.exit_code
+
+
+# Runs
+
+
+def run_parser(name: str | None = None) -> argparse.ArgumentParser:
+    """The arguments of `run`: its own, and a flag for every field of every step."""
+    parser = _Parser(prog=f"{PROGRAM} run", description="Run a workflow.", allow_abbrev=False)
+    if name is None:
+        parser.add_argument("workflow", metavar="WORKFLOW", help=", ".join(catalog().workflows()))
+    _common(parser)
+    parser.add_argument("--plain", action="store_true", help="plain lines instead of the full screen")
+    parser.add_argument("--json", action="store_true", help="events as NDJSON on standard output")
+    parser.add_argument("--yes", "-y", action="store_true", help="confirm everything and ask nothing")
+    parser.add_argument("--verbose", "-v", action="store_true", help="show every line of output")
+    parser.add_argument("--from", dest="start", metavar="STEP", default="", help="begin at this step")
+    parser.add_argument("--only", metavar="STEP", default="", help="run this step alone")
+    parser.add_argument("--force", action="store_true", help="do again what is done")
+    group = parser.add_argument_group("fields of the steps")
+    for step in catalog().steps:
+        for field in step.fields:
+            _add_field(group, field)
+    return parser
+
+
+def _common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--project", metavar="DIR", type=Path, default=Path(), help="the app's folder [.]")
+
+
+def _add_field(group: Any, field: Field) -> None:
+    if field.kind == "confirm":
+        group.add_argument(field.flag, action=argparse.BooleanOptionalAction, default=None, help=field.label)
+    elif field.kind != "document":
+        group.add_argument(
+            field.flag,
+            metavar=field.metavar or ("FILE" if field.kind == "path" else field.name.upper()),
+            action="append" if field.many else "store",
+            default=None,
+            help=field.label.replace("%", "%%"),
+        )
+
+
+def parse_run(words: Sequence[str]) -> argparse.Namespace:
+    """The namespace of `run WORDS`; `given` holds the values of fields."""
+    options = run_parser().parse_args(words)
+    names = {field.name for step in catalog().steps for field in step.fields}
+    options.given = {
+        name: value for name, value in vars(options).items() if name in names and value is not None
+    }
+    return options
+
+
+def prepare(project: Path, workflow: str, *, sample: bool = True) -> tuple[list[Step], Context]:
+    """The steps of a workflow and the context of a run in this folder.
+
+    Missing when the folder does not exist or the workflow is unknown.
+    """
+    steps = catalog().workflow("onboard" if workflow == "doctor" else workflow)
+    folder = project.expanduser().resolve()
+    if workflow == "demo" and sample:
+        folder = demo_project(folder)
+    if not folder.is_dir():
+        raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
+    ctx = Context(folder, Journal(folder), Manifest(folder), workflow=workflow)
+    ctx.run, ctx.run_dir = new_run(ctx.state)
+    return steps, ctx
+
+
+def demo_project(folder: Path) -> Path:
+    """The folder of the demo: a copy of the bundled sample under the user's data, unless one is given."""
+    from workflows.scone.sample import unpack
+
+    return unpack(None if folder == Path.cwd() else folder)
+
+
+def _run(options: argparse.Namespace) -> int:
+    steps, ctx = prepare(options.project, options.workflow)
+    ask = not options.yes and not options.json and sys.stdin.isatty() and sys.stdout.isatty()
+    if options.workflow == "demo":
+        ask, options.yes = False, True
+    ctx.interactive = ask
+    printer = (
+        JsonPrinter(sys.stdout) if options.json else PlainPrinter(sys.stdout, steps, verbose=options.verbose)
+    )
+    answers = Prompts(ctx, sys.stdout, yes=options.yes) if ask else Unattended(yes=options.yes)
+    recorder = Recorder(ctx.run_dir)
+
+    def emit(event: Event) -> None:
+        recorder(event)
+        printer(event)
+
+    try:
+        with ctx.journal.lock(), interrupts(ctx):
+            engine = Engine(steps, ctx, emit, answers, given=options.given, environ=os.environ)
+            return engine.run(start=options.start, only=options.only, force=options.force)
+    finally:
+        recorder.close()
+
+
+@contextlib.contextmanager
+def interrupts(ctx: Context) -> Iterator[None]:
+    """Ctrl-C and SIGTERM cancel the running step; a second one ends the program."""
+
+    def stop(number: int, _frame: object) -> None:
+        if ctx.cancel.is_set():
+            raise KeyboardInterrupt
+        ctx.cancel.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _resume(words: Sequence[str]) -> int:
+    return _run(parse_resume(words))
+
+
+def parse_resume(words: Sequence[str]) -> argparse.Namespace:
+    """The namespace of the run that `resume WORDS` goes on with."""
+    parser = _Parser(prog=f"{PROGRAM} resume", description="Go on where the last run stopped.")
+    _common(parser)
+    known, rest = parser.parse_known_args(list(words))
+    last = last_run(known.project)
+    options = parse_run([str(last["workflow"]), "--project", str(known.project), *rest])
+    options.given = {**last["given"], **options.given}
+    return options
+
+
+def last_run(project: Path) -> Mapping[str, Any]:
+    """Workflow and given values of the project's last run. Missing when there is none."""
+    entry = Journal(project.expanduser().resolve()).last("run")
+    if entry is None or "workflow" not in entry.data:
+        raise Missing("there is no run to resume here", f"{PROGRAM} run onboard starts one")
+    return {"workflow": entry.data["workflow"], "given": dict(entry.data.get("given", {}))}
+
+
+def _runs(words: Sequence[str]) -> int:
+    parser = _Parser(prog=f"{PROGRAM} runs", description="The runs of a project, newest first.")
+    _common(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    options = parser.parse_args(list(words))
+    found = runs(Journal(options.project.expanduser().resolve()).folder)
+    if options.json:
+        print(json.dumps({"v": 1, "runs": found}, ensure_ascii=False))
+        return 0
+    for run in found:
+        seconds = "" if run["seconds"] is None else f"{run['seconds']:.1f} s"
+        outcome = run["outcome"] or f"stopped at {run['step']}"
+        print(f"{run['run']}  {run['workflow'] or '':<8} {run['network'] or '':<10} {outcome:<20} {seconds}")
+    if not found:
+        print(f"no runs yet; {PROGRAM} run onboard starts one")
+    return 0
+
+
+def _steps(words: Sequence[str]) -> int:
+    parser = _Parser(prog=f"{PROGRAM} steps", description="The catalogue of steps.")
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    options = parser.parse_args(list(words))
+    found = catalog().steps
+    if options.json:
+        document = [
+            {
+                "id": step.id,
+                "title": step.title,
+                "why": step.__doc__,
+                "after": list(step.after),
+                "workflows": list(step.workflows),
+                "fields": [
+                    {"name": field.name, "kind": field.kind, "flag": field.flag, "label": field.label}
+                    for field in step.fields
+                ],
+            }
+            for step in found
+        ]
+        print(json.dumps({"v": 1, "steps": document}, ensure_ascii=False))
+        return 0
+    for number, step in enumerate(found, start=1):
+        print(f"{number:>2} {step.id:<16} {step.heading}  ({', '.join(step.workflows)})")
+        for field in step.fields:
+            print(f"      {field.flag:<20} {field.label}")
+    return 0
+
+
+def _replay(words: Sequence[str]) -> int:
+    options = parse_replay(words)
+    printer = (
+        JsonPrinter(sys.stdout) if options.json else PlainPrinter(sys.stdout, catalog().steps, verbose=True)
+    )
+    replay(options.file, printer, options.speed)
+    return 0
+
+
+def parse_replay(words: Sequence[str]) -> argparse.Namespace:
+    """The namespace of `replay WORDS`."""
+    parser = _Parser(prog=f"{PROGRAM} replay", description="Play a recorded run back.")
+    parser.add_argument("file", metavar="FILE", type=Path, help="the events.jsonl of a run")
+    parser.add_argument(
+        "--speed", type=float, default=1.0, metavar="X", help="so many times as fast; 0: at once"
+    )
+    parser.add_argument("--plain", action="store_true", help="plain lines instead of the full screen")
+    parser.add_argument("--json", action="store_true", help="events as NDJSON")
+    return parser.parse_args(list(words))
+
+
+# Commands
+
+
+def _command(command: Command, words: Sequence[str]) -> int:
+    parser = _Parser(prog=f"{PROGRAM} {command.name}", description=command.__doc__)
+    for argument in command.arguments:
+        options: dict[str, Any] = {"help": argument.help}
+        if argument.flag:
+            options.update(action="store_true")
+        else:
+            options.update(metavar=argument.metavar, choices=argument.choices, default=argument.default)
+            if argument.many:
+                options["nargs" if not argument.name.startswith("-") else "action"] = (
+                    "*" if not argument.name.startswith("-") else "append"
+                )
+            elif argument.optional and not argument.name.startswith("-"):
+                options["nargs"] = "?"
+        parser.add_argument(argument.name, **options)
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    options_given = vars(parser.parse_args(list(words)))
+    as_json = bool(options_given.pop("json"))
+    # Progress of a command is for people, and standard output is for the document.
+    progress = PlainPrinter(sys.stderr, [])
+    result = command.run(options_given, progress)
+    if as_json:
+        print(json.dumps({"v": 1, **result.document}, ensure_ascii=False))
+    else:
+        for line in command.lines(result.document):
+            print(line)
+    return result.exit_code

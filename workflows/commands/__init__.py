@@ -1,0 +1,1 @@
+"""What is not a step: one file each, found by being here."""
