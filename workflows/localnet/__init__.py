@@ -1,0 +1,1 @@
+"""The embedded network: real servers on loopback that speak the real protocols; SGX is SIMULATED."""

@@ -1,0 +1,50 @@
+"""One SQLite file: WAL, private mode, writes that survive a power loss, one writer at a time."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from workflows.core.files import private_dir
+
+
+class Database:
+    """A connection that threads share through a lock; `with db.transaction() as sql:` commits or undoes."""
+
+    def __init__(self, path: Path, schema: str) -> None:
+        private_dir(path.parent)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        path.chmod(0o600)
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=FULL")
+        self._connection.execute("PRAGMA secure_delete=ON")
+        self._connection.executescript(schema)
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The connection inside BEGIN IMMEDIATE … COMMIT."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def one(self, query: str, *values: object) -> tuple[object, ...] | None:
+        """The first row of a query, or None."""
+        with self._lock:
+            row = self._connection.execute(query, values).fetchone()
+        return tuple(row) if row is not None else None
+
+    def close(self) -> None:
+        """Write everything into the main file and let go of it."""
+        with self._lock:
+            self._connection.close()

@@ -1,0 +1,1 @@
+"""The Secret Management Service of the localnet: iExec's REST surface, decisions taken from the chain."""

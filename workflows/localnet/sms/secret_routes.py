@@ -1,0 +1,192 @@
+"""The secret endpoints: /secrets/web3, /secrets/web2, /apps and /requesters, as sms.md §2 and §3 have them.
+
+Order of checks: authorisation, key format, size, store. There is no way to read a secret over HTTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+
+from aiohttp import web
+
+from workflows.localnet.sms import challenges
+from workflows.localnet.sms.chain import Chain
+from workflows.localnet.sms.store import Store
+
+MAX_SIZE = 4096
+_KEY = re.compile(r"[0-9A-Za-z_-]{1,64}")
+_BAD_KEY = "Secret key should contain at most 64 characters from [0-9A-Za-z-_]"
+_TOO_LARGE = "Secret size should not exceed 4 Kb"
+_EXISTS = "Secret already exists"
+_ABSENT = "Secret not found"
+_UNAUTHORISED = "Invalid authorization"
+
+
+class SecretRoutes:
+    """Handlers over a store; owners of apps and datasets come from the chain."""
+
+    def __init__(self, store: Store, chain: Callable[[], Chain]) -> None:
+        self._store = store
+        self._chain = chain
+
+    def table(self) -> list[web.RouteDef]:
+        """The routes of these endpoints."""
+        web3, web2, app, requester = (
+            "/secrets/web3",
+            "/secrets/web2",
+            "/apps/{app}/secrets",
+            "/requesters/{owner}/secrets/{key}",
+        )
+        return [
+            web.head(web3, self.has_web3),
+            web.post(web3, self.add_web3),
+            web.head(web2, self.has_web2),
+            web.post(web2, self.add_web2),
+            web.put(web2, self.update_web2),
+            web.head(app, self.has_app),
+            web.post(app, self.add_app),
+            web.head(requester, self.has_requester),
+            web.post(requester, self.add_requester),
+            *(web.options(path, preflight) for path in (web3, web2, app, requester)),
+        ]
+
+    async def has_web3(self, request: web.Request) -> web.Response:
+        """204 or 404."""
+        return await self._has(_query(request, "secretAddress"))
+
+    async def add_web3(self, request: web.Request) -> web.Response:
+        """A dataset's key, once and for ever, by the owner of the dataset."""
+        address = _query(request, "secretAddress")
+        signature, value = await _signed_body(request)
+        if not await self._by_owner(address, lambda: challenges.web3(address, value), signature):
+            return web.Response(status=401)
+        if _too_large(value):
+            return web.Response(status=413)
+        added = await asyncio.to_thread(self._store.add, "web3", address, "", value)
+        return web.Response(status=204 if added else 409)
+
+    async def has_web2(self, request: web.Request) -> web.Response:
+        """204 or 404."""
+        owner, name = _query(request, "ownerAddress"), _query(request, "secretName")
+        there = await asyncio.to_thread(self._store.has, "web2", owner, name)
+        return web.Response(status=204 if there else 404)
+
+    async def add_web2(self, request: web.Request) -> web.Response:
+        """A named secret of a wallet."""
+        return await self._put_web2(request, update=False)
+
+    async def update_web2(self, request: web.Request) -> web.Response:
+        """A new value for a named secret; the only kind that can change."""
+        return await self._put_web2(request, update=True)
+
+    async def has_app(self, request: web.Request) -> web.Response:
+        """204 or 404."""
+        there = await asyncio.to_thread(self._store.has, "app", request.match_info["app"], "1")
+        return web.Response(status=204) if there else errors(404, _ABSENT)
+
+    async def add_app(self, request: web.Request) -> web.Response:
+        """The one secret of an app's developer, by the owner of the app."""
+        address = request.match_info["app"].lower()
+        signature, value = await _signed_body(request)
+        if not await self._by_owner(address, lambda: challenges.app(address, value), signature):
+            return errors(401, _UNAUTHORISED)
+        if _too_large(value):
+            return errors(413, _TOO_LARGE)
+        added = await asyncio.to_thread(self._store.add, "app", address, "1", value)
+        return web.Response(status=204) if added else errors(409, _EXISTS)
+
+    async def has_requester(self, request: web.Request) -> web.Response:
+        """204, 404, or 400 for a key that cannot be."""
+        owner, key = request.match_info["owner"], request.match_info["key"]
+        if not _KEY.fullmatch(key):
+            return errors(400, _BAD_KEY)
+        there = await asyncio.to_thread(self._store.has, "requester", owner, key)
+        return web.Response(status=204) if there else errors(404, _ABSENT)
+
+    async def add_requester(self, request: web.Request) -> web.Response:
+        """A requester's secret, by the requester. Oversize is 400 here, unlike everywhere else."""
+        owner, key = request.match_info["owner"].lower(), request.match_info["key"]
+        signature, value = await _signed_body(request)
+        if not await _by_self(owner, lambda: challenges.requester(owner, key, value), signature):
+            return errors(401, _UNAUTHORISED)
+        if not _KEY.fullmatch(key):
+            return errors(400, _BAD_KEY)
+        if _too_large(value):
+            return errors(400, _TOO_LARGE)
+        added = await asyncio.to_thread(self._store.add, "requester", owner, key, value)
+        return web.Response(status=204) if added else errors(409, _EXISTS)
+
+    async def _put_web2(self, request: web.Request, *, update: bool) -> web.Response:
+        owner, name = _query(request, "ownerAddress"), _query(request, "secretName")
+        signature, value = await _signed_body(request)
+        if not await _by_self(owner, lambda: challenges.web2(owner, name, value), signature):
+            return web.Response(status=401)
+        if _too_large(value):
+            return web.Response(status=413)
+        if update:
+            updated = await asyncio.to_thread(self._store.update, "web2", owner, name, value)
+            return web.Response(status=204 if updated else 404)
+        added = await asyncio.to_thread(self._store.add, "web2", owner, name, value)
+        return web.Response(status=204 if added else 409)
+
+    async def _has(self, address: str) -> web.Response:
+        there = await asyncio.to_thread(self._store.has, "web3", address)
+        return web.Response(status=204 if there else 404)
+
+    async def _by_owner(self, address: str, digest: Callable[[], str], signature: str) -> bool:
+        """Whether the on-chain owner of `address` signed; no answer from the chain is a no."""
+
+        def decide() -> bool:
+            try:
+                owner = self._chain().owner(address)
+                return challenges.signed_by(digest(), signature, owner)
+            except Exception:  # not deployed, not an address, no chain: nobody owns it
+                return False
+
+        return await asyncio.to_thread(decide)
+
+
+async def preflight(request: web.Request) -> web.Response:
+    """The real controllers answer a browser of any origin; what they accept is signed."""
+    wanted = {
+        "Access-Control-Allow-Methods": request.headers.get("Access-Control-Request-Method"),
+        "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers"),
+    }
+    return web.Response(headers={name: value for name, value in wanted.items() if value})
+
+
+def errors(status: int, *messages: str) -> web.Response:
+    """The body that the app and requester controllers send."""
+    return web.json_response({"error": list(messages)}, status=status)
+
+
+async def _by_self(address: str, digest: Callable[[], str], signature: str) -> bool:
+    def decide() -> bool:
+        try:
+            return challenges.signed_by(digest(), signature, address)
+        except ValueError:
+            return False
+
+    return await asyncio.to_thread(decide)
+
+
+async def _signed_body(request: web.Request) -> tuple[str, str]:
+    """The Authorization header and the body as text; 400 without one of them."""
+    signature = request.headers.get("Authorization")
+    body = await request.read()
+    if signature is None or not body:
+        raise web.HTTPBadRequest
+    return signature, body.decode("utf-8", "replace")
+
+
+def _query(request: web.Request, name: str) -> str:
+    value = request.query.get(name)
+    if value is None:
+        raise web.HTTPBadRequest
+    return value
+
+
+def _too_large(value: str) -> bool:
+    return len(value.encode()) > MAX_SIZE

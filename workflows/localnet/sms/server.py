@@ -1,0 +1,89 @@
+"""The SMS as one HTTP service: paths, hashes, order of checks, statuses and bodies of iExec's own."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from aiohttp import web
+
+from workflows.localnet.service import Handler, HttpService
+from workflows.localnet.sms.chain import Chain
+from workflows.localnet.sms.properties import TeeServices
+from workflows.localnet.sms.secret_routes import SecretRoutes
+from workflows.localnet.sms.store import Store
+from workflows.localnet.sms.tee_routes import PostSession, TeeRoutes
+
+PROVISIONING = "cas:18765"
+_HOUR = 3600
+_OPEN_TO_BROWSERS = ("/secrets/", "/apps/", "/requesters/")
+
+
+class Sms(HttpService):
+    """`directory` is `<state>/sms`. `chain()` gives the blocking reads, called in a thread at the first need.
+
+    `post_session(yaml)` hands a session to CAS (see `cas.client.CasClient.post`). `tee` may be replaced while
+    the server runs: the images of the stages can be built after the start. `cors` is the real service's open
+    door for browsers on the secret endpoints; what they take is signed.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        chain: Callable[[], Chain],
+        post_session: PostSession,
+        *,
+        tee: TeeServices | None = None,
+        provisioning: str = PROVISIONING,
+        port: int = 0,
+        cors: bool = True,
+    ) -> None:
+        super().__init__(port=port)
+        self.tee = tee or TeeServices()
+        self._cors = cors
+        self._store = Store(directory)
+        self._cleaning: asyncio.Task[None] | None = None
+        self.app.middlewares.append(self._cross_origin)
+        self.app.add_routes(SecretRoutes(self._store, chain).table())
+        routes = TeeRoutes(self._store, chain, lambda: self.tee, post_session, provisioning)
+        self.app.add_routes(routes.table())
+        self.app.router.add_get("/version", self._version)
+        self.app.router.add_get("/actuator/health", self._health)
+        self.app.router.add_route("*", "/admin/{rest:.*}", self._admin)
+
+    async def start(self) -> None:
+        """Listen, and forget expired challenges every hour."""
+        await super().start()
+        self._cleaning = asyncio.create_task(self._clean())
+
+    async def stop(self) -> None:
+        """Stop and close the store; a stopped SMS is not started again."""
+        if self._cleaning:
+            self._cleaning.cancel()
+        await super().stop()
+        await asyncio.to_thread(self._store.close)
+
+    async def _clean(self) -> None:
+        while True:
+            await asyncio.to_thread(self._store.purge, int(time.time()))
+            await asyncio.sleep(_HOUR)
+
+    @web.middleware
+    async def _cross_origin(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        response = await handler(request)
+        if self._cors and "Origin" in request.headers and request.path.startswith(_OPEN_TO_BROWSERS):
+            response.headers["Access-Control-Allow-Origin"] = "*"
+        return response
+
+    async def _version(self, request: web.Request) -> web.Response:
+        from importlib.metadata import version
+
+        return web.Response(text=f"{version('creamtea')}-SIMULATED")
+
+    async def _health(self, request: web.Request) -> web.Response:
+        return web.json_response({"status": "UP"})
+
+    async def _admin(self, request: web.Request) -> web.Response:
+        return web.Response(status=403, text="This endpoint is disabled.")

@@ -1,0 +1,130 @@
+"""From a task on chain to its CAS session, for every form of the on-chain fingerprint (sms.md §8).
+
+The JSON form gives the session that iExec's SMS makes today; the forms with three and four parts give that of
+2021, in which the file-system key and tag go to the app's service.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+from dataclasses import dataclass
+
+from workflows.localnet.sms.chain import Chain, TaskDescription, describe
+from workflows.localnet.sms.environment import Environments, GenerationError, environments
+from workflows.localnet.sms.properties import Pipeline, Stage, TeeServices
+from workflows.localnet.sms.store import Store
+from workflows.scone import session as cas
+from workflows.scone.fingerprint import Fingerprint, Form, InvalidFingerprint, form_of, parse
+
+FSPF_PATH = "/fspf.pb"
+_ALPHABET = string.ascii_letters + string.digits
+MAA = cas.Attestation(mode="maa", url="https://sharedweu.weu.attest.azure.net")
+
+
+@dataclass(frozen=True)
+class _Enclave:
+    """An app's or a stage's enclave as the session needs it."""
+
+    mrenclave: str
+    fspf_key: str | None
+    fspf_tag: str | None
+    command: tuple[str, ...]
+
+
+def session_id(task: str) -> str:
+    """A new name: ten random letters and digits, `0000`, the task id."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(10)) + "0000" + task
+
+
+def make(chain: Chain, store: Store, tee: TeeServices, task: str, worker: str, challenge: str) -> cas.Session:
+    """The session of an authorised task. Raises GenerationError with the real service's names; blocks."""
+    name = session_id(task)
+    try:
+        description = describe(chain, task)
+    except Exception as error:  # whatever the chain client raises
+        raise GenerationError(
+            "GET_TASK_DESCRIPTION_FAILED", f"Failed to get task description - taskId: {task}"
+        ) from error
+    form, fingerprint = _fingerprint(description.app.mrenclave)
+    pipeline = tee.pipeline(fingerprint.version if form == "json" else None)
+    if pipeline is None:
+        raise GenerationError(
+            "APP_COMPUTE_INVALID_ENCLAVE_CONFIG", f"TEE framework version unsupported [taskId:{task}]"
+        )
+    app = _app(form, fingerprint, description)
+    return build(name, form, app, pipeline, environments(store, description, worker, challenge))
+
+
+def build(name: str, form: Form, app: _Enclave, pipeline: Pipeline, given: Environments) -> cas.Session:
+    """The session document of enclaves and environments."""
+    in_, out, tmp = (cas.Mount(n, f"/{n}") for n in ("iexec_in", "iexec_out", "post-compute-tmp"))
+    services, images = [], []
+    if given.pre is not None:
+        services.append(_service("pre-compute", _stage(pipeline.pre_compute), given.pre))
+        images.append(cas.Image("pre-compute-image", (in_,)))
+    services.append(_service("app", app, given.app))
+    images.append(cas.Image("app-image", (in_, out)))
+    services.append(_service("post-compute", _stage(pipeline.post_compute), given.post))
+    images.append(cas.Image("post-compute-image", (out, tmp)))
+    current = form == "json"
+    return cas.Session(
+        name=name,
+        version="0.3.10" if current else "0.3",
+        services=tuple(services),
+        images=tuple(images),
+        volumes=tuple(cas.Volume(mount.name) for mount in (in_, out, tmp)),
+        read=(cas.CREATOR,),
+        update=(cas.NONE,) if current else (cas.CREATOR,),
+        attestation=MAA if current else cas.Attestation(),
+    )
+
+
+def _fingerprint(value: bytes) -> tuple[Form, Fingerprint]:
+    """NO_ENCLAVE_CONFIG: in none of the forms. INVALID_ENCLAVE_CONFIG: in one, and a part of it is wrong."""
+    try:
+        form = form_of(value)
+        if form == "json" and not isinstance(json.loads(value), dict):
+            raise ValueError("not an object")
+    except (InvalidFingerprint, ValueError, RecursionError):
+        raise GenerationError(
+            "APP_COMPUTE_NO_ENCLAVE_CONFIG", "Enclave configuration must not be null"
+        ) from None
+    try:
+        return form, parse(value)
+    except InvalidFingerprint as error:
+        raise GenerationError(
+            "APP_COMPUTE_INVALID_ENCLAVE_CONFIG", f"Invalid enclave configuration: {error.message}"
+        ) from None
+
+
+def _app(form: Form, fingerprint: Fingerprint, task: TaskDescription) -> _Enclave:
+    """The command is the on-chain entrypoint and the order's arguments; three parts have no entrypoint."""
+    command = tuple(f"{fingerprint.entrypoint or ''} {task.params.args}".split())
+    if not command:
+        raise GenerationError(
+            "APP_COMPUTE_INVALID_ENCLAVE_CONFIG",
+            "No entrypoint in the app's fingerprint and no iexec_args in the request - taskId: " + task.id,
+        )
+    return _Enclave(fingerprint.mrenclave, fingerprint.fspf_key, fingerprint.fspf_tag, command)
+
+
+def _stage(stage: Stage) -> _Enclave:
+    key, tag, mrenclave = (
+        stage.fingerprint.split("|")[:3] if "|" in stage.fingerprint else ("", "", stage.fingerprint)
+    )
+    return _Enclave(mrenclave, key or None, tag or None, tuple(stage.entrypoint.split()))
+
+
+def _service(name: str, enclave: _Enclave, environment: dict[str, str]) -> cas.Service:
+    return cas.Service(
+        name=name,
+        image_name=f"{name}-image",
+        mrenclaves=(enclave.mrenclave,),
+        command=enclave.command,
+        environment=environment,
+        fspf_path=FSPF_PATH if enclave.fspf_key else None,
+        fspf_key=enclave.fspf_key,
+        fspf_tag=enclave.fspf_tag,
+    )

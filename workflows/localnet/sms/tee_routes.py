@@ -1,0 +1,132 @@
+"""The TEE endpoints of the SMS: framework, properties, challenges and sessions (sms.md §2, §6 to §8)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from workflows.iexec.ids import address
+from workflows.localnet.sms.authorisation import AuthorizationError, WorkerpoolAuthorization, check
+from workflows.localnet.sms.chain import Chain
+from workflows.localnet.sms.environment import GenerationError
+from workflows.localnet.sms.properties import FRAMEWORK, FRAMEWORKS, TeeServices
+from workflows.localnet.sms.sessions import make
+from workflows.localnet.sms.store import Store
+from workflows.scone.session import Session, render
+
+log = logging.getLogger(__name__)
+
+PostSession = Callable[[str], Awaitable[str]]
+
+
+class TeeRoutes:
+    """Handlers that decide from the chain; `post_session` hands a session to CAS and returns its hash."""
+
+    def __init__(
+        self,
+        store: Store,
+        chain: Callable[[], Chain],
+        services: Callable[[], TeeServices],
+        post_session: PostSession,
+        provisioning: str,
+    ) -> None:
+        self._store = store
+        self._chain = chain
+        self._services = services
+        self._post_session = post_session
+        self._provisioning = provisioning
+
+    def table(self) -> list[web.RouteDef]:
+        """The routes of these endpoints."""
+        return [
+            web.get("/tee/framework", self.framework),
+            web.get("/tee/properties/{framework}", self.properties),
+            web.get("/tee/properties/{framework}/{version}", self.properties),
+            web.post("/tee/challenges/{task}", self.challenge),
+            web.post("/tee/sessions", self.session),
+        ]
+
+    async def framework(self, request: web.Request) -> web.Response:
+        """One framework an instance."""
+        return web.json_response(FRAMEWORK)
+
+    async def properties(self, request: web.Request) -> web.Response:
+        """The stages of a version; without one, of the first that is configured."""
+        framework = request.match_info["framework"].upper()
+        if framework not in FRAMEWORKS:
+            return web.Response(status=400)
+        services = self._services()
+        pipeline = services.pipeline(request.match_info.get("version"))
+        if pipeline is None:
+            return web.Response(status=404)
+        if framework != FRAMEWORK:
+            return web.Response(status=409)
+        return web.json_response(services.document(pipeline))
+
+    async def challenge(self, request: web.Request) -> web.Response:
+        """The address of the task's enclave key, for the scheduler."""
+        signature = request.headers.get("Authorization")
+        if signature is None:
+            return web.Response(status=400)
+        task = request.match_info["task"]
+        authorization = WorkerpoolAuthorization(task, "", "", signature)
+        if await asyncio.to_thread(lambda: check(self._chain(), authorization)):
+            return web.Response(status=401)
+        try:
+            made = await asyncio.to_thread(self._store.challenge, task)
+        except Exception as error:
+            log.warning("no challenge for task %s: %s", task, type(error).__name__)
+            return web.Response(status=404)
+        return web.Response(text=made.address)
+
+    async def session(self, request: web.Request) -> web.Response:
+        """A CAS session for a worker; what it holds is decided by the deal on the chain."""
+        signature = request.headers.get("Authorization")
+        try:
+            authorization = WorkerpoolAuthorization.of(await request.json())
+        except ValueError:
+            return web.Response(status=400)
+        if signature is None:
+            return web.Response(status=400)
+        if not await asyncio.to_thread(authorization.signed_by, signature, authorization.worker):
+            return _error(401, "INVALID_AUTHORIZATION")
+        refusal = await asyncio.to_thread(lambda: check(self._chain(), authorization))
+        if refusal is not None:
+            return _error(401, f"EXECUTION_NOT_AUTHORIZED_{AuthorizationError(refusal).value}")
+        try:
+            made = await asyncio.to_thread(self._make, authorization)
+            await self._store_session(render(made))
+        except GenerationError as error:
+            log.warning("no session: %s: %s", error.name, error.message)
+            return _error(500, error.name)
+        except Exception as error:
+            log.warning("no session for task %s: %s", authorization.task, type(error).__name__)
+            return _error(500, "SECURE_SESSION_GENERATION_FAILED")
+        return web.json_response(
+            {"data": {"sessionId": made.name, "secretProvisioningUrl": self._provisioning}}
+        )
+
+    def _make(self, authorization: WorkerpoolAuthorization) -> Session:
+        return make(
+            self._chain(),
+            self._store,
+            self._services(),
+            authorization.task,
+            address(authorization.worker),
+            authorization.enclave_challenge,
+        )
+
+    async def _store_session(self, text: str) -> None:
+        try:
+            await self._post_session(text)
+        except Exception as error:  # the text of a refusal may quote the session
+            raise GenerationError(
+                "SECURE_SESSION_STORAGE_CALL_FAILED", f"CAS did not take the session: {type(error).__name__}"
+            ) from None
+
+
+def _error(status: int, name: str) -> web.Response:
+    return web.json_response({"error": name}, status=status)
