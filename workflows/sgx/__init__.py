@@ -1,0 +1,1 @@
+"""Intel SGX facts: how an enclave is measured, signed and quoted."""
