@@ -1,0 +1,73 @@
+"""What every test gets: a home of its own. On request: anvil and PoCo, and a warm chain for the session."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from workflows.localnet.chain import Chain
+from workflows.localnet.toolchain import Toolchain, ensure, folder
+
+_PER_TEST = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
+# The user's own: npm's settings and the fetched packages are the only things that the tests share with them.
+_USER = {name: os.environ.get(name) for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache for the session, so that what is slow to make (a chain with PoCo on it) is made once."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("session")
+        patch.setenv("HOME", str(home))
+        patch.setenv("XDG_CACHE_HOME", str(home / "cache"))
+        for name in _PER_TEST:
+            patch.setenv(name, str(home / name.lower()))
+        patch.delenv("XDG_RUNTIME_DIR", raising=False)
+        patch.delenv("NO_COLOR", raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty HOME, and configuration, data and state folders inside it."""
+    place = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(place))
+    for name in _PER_TEST:
+        monkeypatch.setenv(name, str(place / name.lower()))
+    return place
+
+
+@pytest.fixture(scope="session")
+def tools() -> Toolchain:
+    """anvil and PoCo, fetched with npm if this user has never had them."""
+    place = folder()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in _USER.items():
+            patch.delenv(name) if value is None else patch.setenv(name, value)
+        ensure()
+        real = folder()
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to(real)
+    return ensure()
+
+
+@pytest.fixture(scope="session")
+def chain(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """A running chain with the whole PoCo, shared by the session: leave it as usable as you found it."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="chain", daemon=True)
+    thread.start()
+    shared = Chain(tmp_path_factory.mktemp("localnet"), tools)
+    try:
+        asyncio.run_coroutine_threadsafe(shared.start(), loop).result(60)
+        yield shared
+    finally:
+        asyncio.run_coroutine_threadsafe(shared.stop(), loop).result(60)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

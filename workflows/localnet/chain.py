@@ -1,0 +1,304 @@
+"""The localnet's chain: anvil with the whole PoCo on it, warm from a saved state.
+
+Two saved states. The *genesis* is PoCo freshly deployed; it is made once per toolchain and recipe,
+kept in the user's cache with its SHA-256, and copied by every new localnet. The *running* state is
+`<state>/chain/state.json`. It is written in three moments, each whole or not at all:
+
+- every two seconds if there are new blocks, from `anvil_dumpState`, by rename. anvil's own
+  `--state-interval` writes in place and would leave half a file after a power cut;
+- at a normal stop, from what anvil leaves at exit (`--dump-state`);
+- when this process is killed: anvil then gets SIGTERM from the kernel and leaves the same file, which
+  the next start takes over if it is complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TextIO
+
+from workflows.core.events import Event, Noted, TaskChanged, TaskState, now
+from workflows.core.failure import Unavailable
+from workflows.core.files import private_dir, write_atomic
+from workflows.localnet import genesis
+from workflows.localnet.anvil import Anvil, Refused
+from workflows.localnet.deployment import CHAIN_ID, MNEMONIC, ROLES, Account, Deployment
+from workflows.localnet.toolchain import Toolchain
+
+_SAVE_EVERY = 2.0  # seconds
+_LOCK_PATIENCE = 10.0  # seconds: a killed localnet's anvil may still be writing its state
+
+
+class Chain:
+    """The chain as a service. Native mode: there is no RLC contract, `rlc` is None.
+
+    `accounts` maps a role (owner, workerpool, worker, requester, spare-1 … spare-6) to its address;
+    they are anvil's public development accounts. `workerpool` is the pool's address.
+    """
+
+    chain_id = CHAIN_ID
+    native = True
+    rlc = None
+
+    def __init__(
+        self,
+        state_dir: Path,
+        tools: Toolchain,
+        emit: Callable[[Event], None] = lambda _: None,
+        *,
+        port: int = 0,
+    ) -> None:
+        self._folder = state_dir / "chain"
+        self._tools = tools
+        self._emit = emit
+        self._port = port
+        self._lock: TextIO | None = None
+        self._anvil: Anvil | None = None
+        self._saver: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._deployment: Deployment | None = None
+
+    @property
+    def rpc(self) -> str:
+        """The JSON-RPC address, `http://127.0.0.1:<port>`."""
+        return self._live().url
+
+    @property
+    def hub(self) -> str:
+        """The address of the PoCo proxy."""
+        return self._deployed().hub
+
+    @property
+    def registries(self) -> Mapping[str, str]:
+        """The addresses of the registries: app, dataset, workerpool."""
+        return self._deployed().registries
+
+    @property
+    def workerpool(self) -> str:
+        """The address of the localnet's own workerpool."""
+        return self._deployed().workerpool
+
+    @property
+    def accounts(self) -> Mapping[str, Account]:
+        """The accounts by role."""
+        return self._deployed().accounts
+
+    @property
+    def pid(self) -> int:
+        """anvil's process id."""
+        return self._live().pid
+
+    @property
+    def running(self) -> bool:
+        """Whether anvil lives."""
+        return self._anvil is not None and self._anvil.running
+
+    def key(self, role: str) -> str:
+        """The private key (0x hex) of an account, from the public phrase; KeyError for another role."""
+        from eth_account import Account as EthAccount
+
+        if role not in ROLES:
+            raise KeyError(role)
+        EthAccount.enable_unaudited_hdwallet_features()
+        path = f"m/44'/60'/0'/0/{ROLES.index(role)}"
+        key: str = EthAccount.from_mnemonic(MNEMONIC, account_path=path).key.to_0x_hex()
+        return key
+
+    async def start(self) -> None:
+        """Bring the chain up, from the saved state if there is one, else from the genesis.
+
+        Raises Unavailable when another localnet uses the folder or anvil cannot run.
+        """
+        started = now()
+
+        def report(state: TaskState, detail: str | None = None) -> None:
+            ended = None if state == "running" else now()
+            self._emit(
+                TaskChanged(
+                    task="chain", title="Chain", state=state, started=started, ended=ended, detail=detail
+                )
+            )
+
+        report("running")
+        try:
+            private_dir(self._folder)
+            self._lock = await self._take_lock()
+            where = await self._start()
+            self._stopping = asyncio.Event()
+            self._saver = asyncio.create_task(self._keep_saving(self._live()))
+        except BaseException:
+            report("failed")
+            await self.stop()
+            raise
+        report("done", where)
+
+    async def stop(self) -> None:
+        """Stop anvil and keep its state; harmless when not started."""
+        saver, self._saver = self._saver, None
+        anvil, self._anvil = self._anvil, None
+        lock, self._lock = self._lock, None
+        try:
+            if saver:
+                self._stopping.set()  # not cancelled: its last write must not land after the one at exit
+                await saver
+            if anvil:
+                await anvil.stop()
+                self._adopt()
+        finally:
+            if lock:
+                lock.close()
+
+    async def _start(self) -> str:
+        saved = self._adopt()
+        refused = ""
+        if saved:
+            try:
+                await self._run(saved, self._saved_deployment() or (await self._genesis())[1])
+                return "continued from the saved state"
+            except Refused as failure:
+                refused = failure.message
+        try:
+            await self._run(*await self._genesis())
+        except Refused as failure:
+            self._warn(f"The prepared chain cannot be used ({failure.message}); PoCo is deployed again.")
+            await self._run(*await genesis.build(self._tools, self._log))
+        if saved:  # set aside only now: where nothing runs, the fault is not in the saved state
+            aside = saved.replace(saved.with_name(f"{saved.name}.refused-{int(time.time())}"))
+            self._warn(
+                f"The saved chain cannot be used ({refused}); a new one begins.",
+                f"What was deployed on it is gone from the localnet; the file is kept as {aside}.",
+            )
+        return "new, with PoCo on it"
+
+    async def _genesis(self) -> tuple[Path, Deployment]:
+        return await genesis.prepared(self._tools, self._log, self._warn)
+
+    async def _run(self, load: Path, deployment: Deployment) -> None:
+        """anvil from this state, checked to hold this deployment, its clock at now or later."""
+        assert self._lock is not None  # noqa: S101 - start took it
+        anvil = await Anvil.start(
+            self._tools.anvil,
+            CHAIN_ID,
+            log=self._log,
+            load=load,
+            dump=self._exit,
+            port=self._port,
+            keep=[self._lock.fileno()],  # held until the child has written its state, even if we are killed
+        )
+        try:
+            await _check(anvil, deployment)
+            await _wind_clock(anvil)
+        except BaseException as error:
+            await anvil.stop()
+            self._exit.unlink(missing_ok=True)
+            if type(error) is Unavailable:  # it listened, then broke on what it had loaded
+                raise Refused(error.message) from None
+            raise
+        self._anvil, self._deployment = anvil, deployment
+        write_atomic(self._folder / "addresses.json", json.dumps(deployment.document(), indent=2) + "\n")
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "anvil.log"
+
+    @property
+    def _state(self) -> Path:
+        return self._folder / "state.json"
+
+    @property
+    def _exit(self) -> Path:
+        return self._folder / "exit.json"
+
+    def _adopt(self) -> Path | None:
+        """Take over what anvil left at exit, if it is complete; the running state, if there is one."""
+        if self._exit.exists():
+            try:
+                json.loads(self._exit.read_bytes())
+            except (OSError, ValueError):
+                self._exit.unlink(missing_ok=True)
+            else:
+                self._exit.chmod(0o600)
+                self._exit.replace(self._state)
+        return self._state if self._state.exists() else None
+
+    def _saved_deployment(self) -> Deployment | None:
+        try:
+            return Deployment.from_document(json.loads((self._folder / "addresses.json").read_bytes()))
+        except (OSError, ValueError):
+            return None
+
+    async def _keep_saving(self, anvil: Anvil) -> None:
+        saved_block = ""
+        while True:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _SAVE_EVERY)
+                return
+            if not anvil.running:
+                text = "The localnet's chain has stopped by itself."
+                self._emit(Noted(level="error", text=text, hint=f"Its log is {self._folder / 'anvil.log'}."))
+                return
+            try:
+                block = await anvil.rpc("eth_blockNumber")
+                if block != saved_block:
+                    await asyncio.to_thread(write_atomic, self._state, await anvil.dump())
+                    saved_block = block
+            except (Unavailable, OSError) as failure:
+                self._warn(f"The chain's state could not be saved: {failure}")
+
+    async def _take_lock(self) -> TextIO:
+        lock = (self._folder / ".lock").open("w")
+        deadline = time.monotonic() + _LOCK_PATIENCE
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return lock
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    lock.close()
+                    raise Unavailable(
+                        f"another localnet is using {self._folder}",
+                        "Stop it with `creamtea localnet down`, or choose another state folder.",
+                    ) from None
+                await asyncio.sleep(0.05)
+
+    def _warn(self, text: str, hint: str | None = None) -> None:
+        self._emit(Noted(level="warning", text=text, hint=hint))
+
+    def _live(self) -> Anvil:
+        if self._anvil is None:
+            raise Unavailable("the localnet's chain is not running", "Start it with `creamtea localnet up`.")
+        return self._anvil
+
+    def _deployed(self) -> Deployment:
+        if self._deployment is None:
+            raise Unavailable("the localnet's chain is not running", "Start it with `creamtea localnet up`.")
+        return self._deployment
+
+
+async def _check(anvil: Anvil, deployment: Deployment) -> None:
+    """Refused unless the contracts are where they should be."""
+    code = await anvil.rpc("eth_getCode", deployment.hub, "latest")
+    if hashlib.sha256(bytes.fromhex(code[2:])).hexdigest() != deployment.proxy_code:
+        raise Refused(f"there is no PoCo at {deployment.hub}")
+    for name, address in (*deployment.registries.items(), ("pool", deployment.workerpool)):
+        if await anvil.rpc("eth_getCode", address, "latest") == "0x":
+            raise Refused(f"there is no {name} contract at {address}")
+
+
+async def _wind_clock(anvil: Anvil) -> None:
+    """A block at the present time, or at the saved chain's own if that is ahead.
+
+    A loaded anvil answers calls at the last block's time, which may be days old, and dates new blocks
+    by the wall clock even if the chain had been moved forward: then time would run backwards.
+    """
+    latest = int((await anvil.rpc("eth_getBlockByNumber", "latest", False))["timestamp"], 16)
+    ahead = latest - int(time.time())
+    if ahead > 0:
+        await anvil.rpc("evm_increaseTime", ahead)
+    await anvil.rpc("evm_mine")
