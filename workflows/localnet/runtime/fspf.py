@@ -64,6 +64,10 @@ class Fspf:
             return "there is no region in it"
         if len(self.regions) > 1 and self.region("/") is None:
             return "with more than one region, a root region / is required"
+        for outer in self.regions:
+            for inner in self.regions:
+                if outer.protection == ENCRYPTED and inner is not outer and within(inner.root, outer.root):
+                    return f"region {inner.path} lies inside the encrypted region {outer.path}"
         return ""
 
     def pack(self, key: bytes = NO_KEY) -> bytes:

@@ -28,7 +28,10 @@ def add_region(file: str, path: str, source: str, protection: str, key_length: i
     name = _absolute(path, "EMBEDPOINT")
     if fspf.region(name) is not None:
         raise Refused(f"region {name} is in {file} already")
-    root = os.path.realpath(name)
+    parent, last = os.path.split(name)
+    # An encrypted or ephemeral region becomes a link into memory, perhaps made already: it is not followed.
+    follow = source and protection != ENCRYPTED
+    root = os.path.realpath(name) if follow else os.path.join(os.path.realpath(parent), last)
     twin = next((region for region in fspf.regions if region.root == root), None)
     if twin is not None and twin.protection != protection:
         raise Refused(
