@@ -1,0 +1,1 @@
+"""The CAS of the localnet: keeps sessions, checks SIMULATED quotes, gives what a session names."""

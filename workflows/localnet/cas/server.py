@@ -1,0 +1,175 @@
+"""CAS as two servers: sessions over HTTPS with a client certificate, and the port where enclaves attest."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import logging
+import secrets
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from workflows.localnet.cas import tls
+from workflows.localnet.cas.attestation import AttestationFailed, Verify, attest
+from workflows.localnet.cas.store import Refused, SessionStore
+from workflows.localnet.service import LOOPBACK, HttpService
+from workflows.scone.session import MAX_SIZE, SessionError
+
+log = logging.getLogger(__name__)
+
+_MAX_LINE = 1 << 18
+_PATIENCE = 30.0
+
+
+class Cas:
+    """`directory` is `<state>/cas`. `verify(quote)` returns what a quote proves or raises.
+
+    `api` is the client API; `enclave_port` the port of the enclave API, both on loopback.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        root: x509.Certificate,
+        root_key: ec.EllipticCurvePrivateKey,
+        verify: Verify,
+        *,
+        port: int = 0,
+        enclave_port: int = 0,
+    ) -> None:
+        self._directory = directory
+        self._store = SessionStore(directory)
+        self._verify = verify
+        pair = tls.server_pair(directory, root, root_key)
+        self._certificate = pair.der()
+        self._client_tls = tls.server_context(pair, clients=True)
+        self._enclave_tls = tls.server_context(pair, clients=False)
+        for known in sorted((directory / "clients").glob("*.crt")):
+            self.enrol(known.read_text())
+        self.api = HttpService(port=port, tls=self._client_tls, max_body=MAX_SIZE)
+        self.api.app.add_routes(
+            [
+                web.post("/session", self._post),
+                web.post("/v1/sessions", self._post),
+                web.get("/v1/sessions/{name:.+}", self._get),
+            ]
+        )
+        self.enclave_port = enclave_port
+        self._enclaves: asyncio.Server | None = None
+        self._open: set[asyncio.Task[Any]] = set()
+
+    @property
+    def url(self) -> str:
+        """The client API's base URL."""
+        return self.api.url
+
+    def client(self, name: str) -> tls.Pair:
+        """A client certificate of this name, made and enrolled when new."""
+        pair = tls.client_pair(self._directory / "clients", name)
+        self.enrol(pair.certificate.read_text())
+        return pair
+
+    def enrol(self, certificate: str) -> None:
+        """Let a client in that shows this PEM certificate; what it may do its key's hash decides."""
+        self._client_tls.load_verify_locations(cadata=certificate)
+
+    async def start(self) -> None:
+        """Start both servers."""
+        await self.api.start()
+        self._enclaves = await asyncio.start_server(
+            self._serve, LOOPBACK, self.enclave_port, ssl=self._enclave_tls, limit=_MAX_LINE
+        )
+        self.enclave_port = self._enclaves.sockets[0].getsockname()[1]
+
+    async def stop(self) -> None:
+        """Stop both and close the store; a stopped CAS is not started again."""
+        enclaves, self._enclaves = self._enclaves, None
+        if enclaves:
+            enclaves.close()
+        for task in list(self._open):
+            task.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
+        await self.api.stop()
+        await asyncio.to_thread(self._store.close)
+
+    async def _post(self, request: web.Request) -> web.Response:
+        """201 and the session's hash; 400 with the line and the reason."""
+        text = await request.read()
+        try:
+            digest = await asyncio.to_thread(self._store.post, text, _creator(request))
+        except SessionError as error:
+            return web.json_response(
+                {"error": str(error), "line": error.line, "reason": error.reason}, status=400
+            )
+        except Refused as error:
+            return web.json_response({"error": error.message}, status=error.status)
+        return web.json_response({"hash": digest}, status=201)
+
+    async def _get(self, request: web.Request) -> web.Response:
+        """The session's text, for who its policy lets read it; `?hash=` must be the current one."""
+        try:
+            found = await asyncio.to_thread(self._store.read, request.match_info["name"], _creator(request))
+        except Refused as error:
+            return web.json_response({"error": error.message}, status=error.status)
+        if request.query.get("hash", found.hash) != found.hash:
+            return web.json_response({"error": f"the session's hash is {found.hash}"}, status=404)
+        return web.json_response({"session": found.text.decode(), "hash": found.hash})
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine always runs in one
+        self._open.add(task)
+        try:
+            await asyncio.wait_for(self._attest(reader, writer), _PATIENCE)
+        except (OSError, ValueError, asyncio.TimeoutError, asyncio.IncompleteReadError):
+            log.info("an enclave connection ended early")
+        finally:
+            self._open.discard(task)
+            writer.close()
+
+    async def _attest(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One attestation: nonce out, quote in, configuration or error out."""
+        nonce = secrets.token_bytes(32)
+        await _send(writer, {"nonce": nonce.hex()})
+        line = await reader.readline()
+        try:
+            config_id, quote = _request(line)
+            answer = await asyncio.to_thread(
+                attest, self._store, self._verify, nonce, self._certificate, config_id, quote
+            )
+        except AttestationFailed as error:
+            log.warning("attestation refused: %s", error)
+            await _send(writer, {"error": str(error)})
+            return
+        log.info("attested %s", config_id)
+        await _send(writer, {"ok": answer})
+
+
+def _request(line: bytes) -> tuple[str, bytes]:
+    try:
+        document = json.loads(line)
+        config_id, quote = document["config_id"], base64.b64decode(document["quote"], validate=True)
+    except (ValueError, KeyError, TypeError, binascii.Error, RecursionError):
+        raise AttestationFailed("the request is not {config_id, quote}") from None
+    if not isinstance(config_id, str):
+        raise AttestationFailed("the request is not {config_id, quote}")
+    return config_id, quote
+
+
+async def _send(writer: asyncio.StreamWriter, document: dict[str, Any]) -> None:
+    writer.write(json.dumps(document).encode() + b"\n")
+    await writer.drain()
+
+
+def _creator(request: web.Request) -> str:
+    channel = request.transport.get_extra_info("ssl_object") if request.transport else None
+    certificate = channel.getpeercert(binary_form=True) if channel else None
+    if not certificate:
+        raise web.HTTPForbidden(text="a client certificate is needed\n")
+    return tls.key_hash(certificate)

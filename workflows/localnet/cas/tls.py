@@ -1,0 +1,127 @@
+"""TLS of CAS: a server certificate under the development root, and client certificates that CAS knows.
+
+The hash of a client's public key is who it is. Python's `ssl` takes no client certificate that it does not
+know, so a self-signed one has to be enrolled first (SCONE's CAS takes any).
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import ipaddress
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from workflows.core.files import private_dir, write_atomic
+
+NAMES = ("cas", "localhost")
+_YEARS = datetime.timedelta(days=3650)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate and its private key as PEM files (0600)."""
+
+    certificate: Path
+    key: Path
+
+    def exists(self) -> bool:
+        """Whether both are there."""
+        return self.certificate.is_file() and self.key.is_file()
+
+    def der(self) -> bytes:
+        """The certificate itself."""
+        return ssl.PEM_cert_to_DER_cert(self.certificate.read_text())
+
+
+def server_pair(directory: Path, root: x509.Certificate, root_key: ec.EllipticCurvePrivateKey) -> Pair:
+    """CAS's own certificate, made when absent or of another root."""
+    pair = Pair(directory / "server.crt", directory / "server.key")
+    if pair.exists():
+        try:
+            x509.load_pem_x509_certificate(pair.certificate.read_bytes()).verify_directly_issued_by(root)
+            return pair
+        except Exception:  # damaged, or the state directory got a new root: make another
+            pair.certificate.unlink()
+    names = [x509.DNSName(name) for name in NAMES] + [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _builder("creamtea CAS SIMULATED", key, root.subject)
+    for extension in (
+        x509.SubjectAlternativeName(names),
+        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()),
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+    ):
+        builder = builder.add_extension(extension, critical=False)
+    return _write(pair, builder.sign(root_key, hashes.SHA256()), key)
+
+
+def client_pair(directory: Path, name: str) -> Pair:
+    """A self-signed client certificate of this name, made when absent."""
+    private_dir(directory)
+    pair = Pair(directory / f"{name}.crt", directory / f"{name}.key")
+    if pair.exists():
+        return pair
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = f"creamtea {name}"
+    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    builder = _builder(subject, key, _name(subject)).add_extension(usage, critical=False)
+    return _write(pair, builder.sign(key, hashes.SHA256()), key)
+
+
+def client_context(pair: Pair | None, root_pem: str) -> ssl.SSLContext:
+    """For a client of CAS: trusts the development root and nothing else, shows its certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(cadata=root_pem)
+    if pair:
+        context.load_cert_chain(pair.certificate, pair.key)
+    return context
+
+
+def server_context(pair: Pair, *, clients: bool) -> ssl.SSLContext:
+    """For a port of CAS; with `clients`, a client must show an enrolled certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_cert_chain(pair.certificate, pair.key)
+    if clients:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def key_hash(certificate: bytes) -> str:
+    """SHA-256 (64 hex) of the public key in a DER certificate: the identity of a creator."""
+    public = x509.load_der_x509_certificate(certificate).public_key()
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return hashlib.sha256(public.public_bytes(serialization.Encoding.DER, form)).hexdigest()
+
+
+def _builder(subject: str, key: ec.EllipticCurvePrivateKey, issuer: x509.Name) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(subject))
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + _YEARS)
+    )
+
+
+def _name(common: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+
+
+def _write(pair: Pair, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
+    private_dir(pair.key.parent)
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    write_atomic(pair.key, key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    write_atomic(pair.certificate, certificate.public_bytes(pem))
+    return pair
