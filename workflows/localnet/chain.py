@@ -28,7 +28,7 @@ from workflows.core.failure import Unavailable
 from workflows.core.files import private_dir, write_atomic
 from workflows.localnet import genesis
 from workflows.localnet.anvil import Anvil, Refused
-from workflows.localnet.deployment import CHAIN_ID, MNEMONIC, ROLES, Account, Deployment
+from workflows.localnet.deployment import CHAIN_ID, Account, Deployment
 from workflows.localnet.toolchain import Toolchain
 
 _SAVE_EVERY = 2.0  # seconds
@@ -101,14 +101,7 @@ class Chain:
 
     def key(self, role: str) -> str:
         """The private key (0x hex) of an account, from the public phrase; KeyError for another role."""
-        from eth_account import Account as EthAccount
-
-        if role not in ROLES:
-            raise KeyError(role)
-        EthAccount.enable_unaudited_hdwallet_features()
-        path = f"m/44'/60'/0'/0/{ROLES.index(role)}"
-        key: str = EthAccount.from_mnemonic(MNEMONIC, account_path=path).key.to_0x_hex()
-        return key
+        return "0x" + genesis.account(role).key.hex().removeprefix("0x")
 
     async def start(self) -> None:
         """Bring the chain up, from the saved state if there is one, else from the genesis.

@@ -11,12 +11,28 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from workflows.core.files import private_dir, write_atomic
 from workflows.localnet import deployment as recipe
 from workflows.localnet.anvil import Anvil
 from workflows.localnet.deployment import CHAIN_ID, Deployment
 from workflows.localnet.toolchain import Toolchain
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+
+def account(role: str) -> LocalAccount:
+    """The signing account of a role, from anvil's public phrase: play money only. KeyError: no such role."""
+    from eth_account import Account
+
+    if role not in recipe.ROLES:
+        raise KeyError(role)
+    Account.enable_unaudited_hdwallet_features()
+    path = f"m/44'/60'/0'/0/{recipe.ROLES.index(role)}"
+    found: LocalAccount = Account.from_mnemonic(recipe.MNEMONIC, account_path=path)
+    return found
 
 
 def folder(tools: Toolchain) -> Path:

@@ -1,0 +1,299 @@
+"""The networks, as data: `networks.toml` of this package and the user's own in the configuration folder.
+
+A network is a chain with PoCo on it and the services around it. Entries are checked strictly, and the
+key that is wrong is named: a mistyped address here would be paid to.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from workflows.core.failure import Missing
+from workflows.core.files import read_toml
+from workflows.core.text import clean
+from workflows.iexec import ids
+
+_OWN = Path(__file__).with_name("networks.toml")
+_FRAMEWORKS = ("scone", "gramine", "tdx")
+_REGISTRIES = ("app", "dataset", "workerpool")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+_ENS = re.compile(r"(?=.{3,253}\Z)[a-z0-9-]+(\.[a-z0-9-]+)+")
+
+
+@dataclass(frozen=True)
+class Debug:
+    """Where enclaves run in debug mode, in which nothing is protected."""
+
+    sms: str | None = None
+    workerpool: str | None = None
+
+
+@dataclass(frozen=True)
+class Network:
+    """A chain and its services; URLs without a slash at the end, None where there is no such service.
+
+    `native`: the chain's coin stands for RLC and transactions are free; else `rlc` is the token's contract.
+    `workerpool`: the pool for SCONE tasks, an address or an ENS name (resolved through `ens`).
+    `simulated`: SGX is not real there. `embedded`: creamtea runs it; `rpc`, `hub` and `registries` are
+    empty until `from_status` fills them. `note`: how SCONE stands there, in one sentence.
+    """
+
+    name: str
+    title: str
+    note: str
+    chain_id: int
+    native: bool
+    rpc: str = ""
+    hub: str = ""
+    registries: Mapping[str, str] = field(default_factory=dict)
+    rlc: str | None = None
+    sms: Mapping[str, str] = field(default_factory=dict)
+    ipfs_upload: str | None = None
+    ipfs_gateway: str | None = None
+    result_proxy: str | None = None
+    market: str | None = None
+    workerpool: str | None = None
+    workerpool_api: str | None = None
+    compass: str | None = None
+    subgraph: str | None = None
+    ens: str | None = None
+    explorer: str | None = None
+    debug: Debug = Debug()
+    simulated: bool = False
+    embedded: bool = False
+
+
+def user_file() -> Path:
+    """Where a person keeps networks of their own; it need not exist."""
+    from platformdirs import user_config_path
+
+    return user_config_path("creamtea") / "networks.toml"
+
+
+def names(extra: Path | None = None) -> tuple[str, ...]:
+    """The names of all networks, those of the package first; `extra` instead of the user's file."""
+    return (*_own(), *_theirs(extra))
+
+
+def load(name: str, extra: Path | None = None) -> Network:
+    """A network by name. Missing: there is none, or its entry is wrong (file, network and key named)."""
+    own = _own()
+    if name in own:
+        return _network(name, own[name], _OWN.name)
+    path = extra or user_file()
+    theirs = _theirs(extra)
+    if name not in theirs:
+        known = ", ".join((*own, *theirs))
+        raise Missing(
+            f"there is no network {clean(name)!r}", f"Choose one of {known}, or describe it in {path}.",
+            name="unknown_network",
+        )  # fmt: skip
+    network = _network(name, theirs[name], str(path))
+    if network.embedded:
+        raise _wrong(str(path), name, "embedded", "only creamtea's own localnet is")
+    if network.simulated and network.chain_id in {
+        e["chain_id"] for e in own.values() if not e.get("simulated")
+    }:
+        raise _wrong(str(path), name, "simulated", f"chain {network.chain_id} is a live one")
+    return network
+
+
+def from_status(document: Mapping[str, Any]) -> Network:
+    """The running embedded network, from its status document (`creamtea localnet status --json`).
+
+    Missing names the value of the document that is absent or wrong.
+    """
+    name, entry = next((name, entry) for name, entry in _own().items() if entry.get("embedded"))
+    if document.get("chain_id") != entry["chain_id"]:
+        raise _wrong("localnet status", name, "chain_id", f"expected {entry['chain_id']}")
+    ipfs = document.get("ipfs") or {}
+    running = {
+        **entry,
+        "rpc": document.get("rpc"),
+        "hub": document.get("hub"),
+        "registries": document.get("registries"),
+        "rlc": document.get("rlc"),
+        "sms": {"scone": document["sms"]} if document.get("sms") else None,
+        "ipfs_upload": ipfs.get("api") if isinstance(ipfs, Mapping) else ipfs,
+        "ipfs_gateway": ipfs.get("gateway") if isinstance(ipfs, Mapping) else ipfs,
+        **{key: document.get(key) for key in ("result_proxy", "market", "workerpool", "workerpool_api")},
+    }
+    given = {key: value for key, value in running.items() if value is not None}
+    return _network(name, given, "localnet status", running=True)
+
+
+@cache
+def _own() -> Mapping[str, Any]:
+    return MappingProxyType(read_toml(_OWN))
+
+
+def _theirs(extra: Path | None) -> dict[str, Any]:
+    path = extra or user_file()
+    if extra is None and not path.exists():
+        return {}
+    found = read_toml(path)
+    for name, entry in found.items():
+        if not _NAME.fullmatch(name):
+            raise Missing(f"{path}: {clean(name)!r} is no name for a network", "Use a-z, 0-9 and hyphens.")
+        if name in _own():
+            raise Missing(
+                f"{path}: [{name}] is creamtea's own", f"Give yours another name, such as my-{name}."
+            )
+        if not isinstance(entry, dict):
+            raise Missing(f"{path}: {name} is not a table", f"Write [{name}] and its keys below.")
+    return found
+
+
+def _network(name: str, entry: Mapping[str, Any], source: str, *, running: bool = False) -> Network:
+    """The checked entry."""
+    values: dict[str, Any] = {}
+    for key, value in entry.items():
+        if key not in _CHECKS:
+            raise _wrong(source, name, key, f"unknown key; known are {', '.join(_CHECKS)}")
+        try:
+            values[key] = _CHECKS[key](value)
+        except ValueError as error:
+            raise _wrong(source, name, key, clean(str(error))) from None
+    needed = ["title", "note", "chain_id", "native"]
+    if running or not values.get("embedded"):
+        needed += ["rpc", "hub", "registries"]
+    for key in needed:
+        if key not in values:
+            raise _wrong(source, name, key, "missing")
+    if values["native"] and "rlc" in values:
+        raise _wrong(source, name, "rlc", "a native chain has no RLC contract")
+    if not values["native"] and "rlc" not in values:
+        raise _wrong(source, name, "rlc", "missing; or say native = true")
+    if "." in values.get("workerpool", "") and "ens" not in values:
+        raise _wrong(source, name, "ens", "missing, and the workerpool is an ENS name")
+    return Network(name=name, **values)
+
+
+def _wrong(source: str, name: str, key: str, why: str) -> Missing:
+    return Missing(f"{source}: [{name}] {clean(key)}: {why}", "Correct that key.", name="bad_network")
+
+
+# Checks of a value: the value as it is kept, or ValueError
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("must be text")
+    if clean(value) != value:
+        raise ValueError("has control characters in it")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
+def _chain_id(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        raise ValueError("must be a number above 0")
+    return value
+
+
+def _address(value: Any) -> str:
+    found = ids.address(value)
+    if found == ids.ZERO_ADDRESS:
+        raise ValueError("must not be the zero address")
+    return found
+
+
+def _url(value: Any) -> str:
+    text = _text(value)
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or " " in text:
+        raise ValueError(f"not a URL: {text[:80]!r}")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not have a password in it")  # it would be printed and logged
+    if parts.query or parts.fragment:
+        raise ValueError("must not have ? or # in it")
+    parts.port  # noqa: B018 - ValueError when it is not a port
+    return text.rstrip("/")
+
+
+def _secret_url(value: Any) -> str:
+    """Where secrets are sent: encrypted on the way, unless it stays on this machine."""
+    text = _url(value)
+    host = urlsplit(text).hostname or ""
+    if not text.startswith("https://") and not _loopback(host):
+        raise ValueError("must be https, secrets are sent there")
+    return text
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _sms(value: Any) -> Mapping[str, str]:
+    return {key: _secret_url(url) for key, url in _table(value, _FRAMEWORKS).items()}
+
+
+def _registries(value: Any) -> Mapping[str, str]:
+    table = _table(value, _REGISTRIES)
+    for key in _REGISTRIES:
+        if key not in table:
+            raise ValueError(f"{key} is missing")
+    return {key: _address(table[key]) for key in _REGISTRIES}
+
+
+def _debug(value: Any) -> Debug:
+    table = _table(value, tuple(item.name for item in fields(Debug)))
+    checks = {"sms": _secret_url, "workerpool": _pool}
+    return Debug(**{key: checks[key](item) for key, item in table.items()})
+
+
+def _pool(value: Any) -> str:
+    if isinstance(value, str) and _ENS.fullmatch(value):
+        return value
+    return _address(value)
+
+
+def _table(value: Any, keys: tuple[str, ...]) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"must be a table of {', '.join(keys)}")
+    for key in value:
+        if key not in keys:
+            raise ValueError(f"unknown key {key!r}; known are {', '.join(keys)}")
+    return value
+
+
+_CHECKS: dict[str, Any] = {
+    "title": _text,
+    "note": _text,
+    "chain_id": _chain_id,
+    "native": _flag,
+    "rpc": _url,
+    "hub": _address,
+    "registries": _registries,
+    "rlc": _address,
+    "sms": _sms,
+    "ipfs_upload": _url,
+    "ipfs_gateway": _url,
+    "result_proxy": _url,
+    "market": _url,
+    "workerpool": _pool,
+    "workerpool_api": _url,
+    "compass": _url,
+    "subgraph": _url,
+    "ens": _address,
+    "explorer": _url,
+    "debug": _debug,
+    "simulated": _flag,
+    "embedded": _flag,
+}
