@@ -1,7 +1,7 @@
 """Dockerfiles, cut into instructions with exact positions; what they need; other bases put in.
 
 A lexer of our own because dockerfile-parse knows neither positions nor heredocs, and a FROM inside a
-heredoc must stay what it is. Grammar: docs.docker.com/reference/dockerfile, moby/buildkit frontend/dockerfile.
+heredoc must stay what it is. Grammar: docs.docker.com/reference/dockerfile, moby/buildkit's parser.
 """
 
 from __future__ import annotations
@@ -122,9 +122,10 @@ def bases(text: str, args: Mapping[str, str] | None = None) -> list[Base]:
     known = dict(_PLATFORM)
     given = dict(args or {})
     stages: set[str] = set()
+    count = 0
     found: list[Base] = []
     for one in instructions(text):
-        if one.keyword == "ARG" and not stages:
+        if one.keyword == "ARG" and not count:
             for name, value in _ARGUMENT.findall(
                 one.text.split(None, 1)[1] if " " in one.text.strip() else ""
             ):
@@ -135,13 +136,14 @@ def bases(text: str, args: Mapping[str, str] | None = None) -> list[Base]:
                 continue
             image = expand(match[2], known)
             if image and image.lower() not in stages and image != "scratch":
-                found.append(_base(one, image, match.span(2)))
-            stages |= {str(len(stages)), (match[3] or f"stage {len(stages)}").lower()}
+                found.append(_base(text, one, image, match.span(2)))
+            stages |= {str(count), (match[3] or str(count)).lower()}
+            count += 1
         elif one.keyword == "COPY" and (match := _COPY_FROM.match(one.text)):
-            found += _outside(one, match, stages)
+            found += _outside(text, one, match, stages)
         elif one.keyword == "RUN":
             for match in _MOUNT_FROM.finditer(one.text):
-                found += _outside(one, match, stages)
+                found += _outside(text, one, match, stages)
     return found
 
 
@@ -185,13 +187,13 @@ def expand(word: str, values: Mapping[str, str]) -> str:
     return _VARIABLE.sub(value, word)
 
 
-def _outside(one: Instruction, match: re.Match[str], stages: set[str]) -> list[Base]:
+def _outside(text: str, one: Instruction, match: re.Match[str], stages: set[str]) -> list[Base]:
     image = expand(match[1], {})
     if not image or "$" in match[1] or image.lower() in stages or image == "scratch":
         return []
-    return [_base(one, image, match.span(1))]
+    return [_base(text, one, image, match.span(1))]
 
 
-def _base(one: Instruction, image: str, span: tuple[int, int]) -> Base:
+def _base(text: str, one: Instruction, image: str, span: tuple[int, int]) -> Base:
     start, end = one.offsets[span[0]], one.offsets[span[1] - 1] + 1
-    return Base(image, one.line, start, end)
+    return Base(image, text.count("\n", 0, start) + 1, start, end)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from workflows.core.failure import Cancelled, Unavailable
@@ -35,7 +35,7 @@ def post(
     headers: Mapping[str, str] | None = None,
     body: Iterable[bytes] | None = None,
     cancel: Cancel | None = None,
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """The body of the engine's answer to POST `path`, in blocks of whatever has arrived.
 
     Ends the connection when `cancel` is set or the generator is closed. Raises Refused for an HTTP error,
