@@ -9,52 +9,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from workflows.core.text import clean, shorten
+from workflows.core.text import clean
 from workflows.localnet.cas.store import SessionStore, Stored
 from workflows.scone.session import Service
+from workflows.sgx.quote import BadQuote, Quote
 
 
 class AttestationFailed(Exception):  # noqa: N818 - reads as a sentence where it is raised
     """No secrets for this enclave; the text goes to its launcher."""
 
 
-class Report(Protocol):
-    """What a verified quote says of the enclave: hashes in hex, REPORTDATA 64 bytes."""
-
-    @property
-    def mrenclave(self) -> str:
-        """64 hex."""
-        ...
-
-    @property
-    def mrsigner(self) -> str:
-        """64 hex."""
-        ...
-
-    @property
-    def isvprodid(self) -> int:
-        """Product id of the signer."""
-        ...
-
-    @property
-    def isvsvn(self) -> int:
-        """Security version."""
-        ...
-
-    @property
-    def debug(self) -> bool:
-        """Whether its memory may be read from outside."""
-        ...
-
-    @property
-    def report_data(self) -> bytes:
-        """What the enclave put into its report."""
-        ...
+Verify = Callable[[bytes], Quote]
 
 
-Verify = Callable[[bytes], Report]
+Verify = Callable[[bytes], Quote]
 
 
 def report_data(nonce: bytes, config_id: str, certificate: bytes) -> bytes:
@@ -69,15 +39,15 @@ def attest(
     """The configuration of the service that the quote proves. AttestationFailed otherwise. Blocks."""
     found, service = _wanted(store, config_id)
     try:
-        report = verify(quote)
-    except Exception as error:  # parsing, signatures, chain: whatever it is, the quote proves nothing
-        raise AttestationFailed(f"the quote does not verify: {clean(str(error))}") from None
-    if not hmac.compare_digest(report.report_data, report_data(nonce, config_id, certificate)):
+        proven = verify(quote)
+    except BadQuote as error:
+        raise AttestationFailed(f"the quote does not verify: {clean(error.message)}") from None
+    if not hmac.compare_digest(proven.report_data, report_data(nonce, config_id, certificate)):
         raise AttestationFailed(
             "the quote was made for another connection: its REPORTDATA does not fit the nonce"
         )
-    _check_identity(found.session.name, service, report)
-    if report.debug and "debug-mode" not in found.session.attestation.tolerate:
+    _check_identity(found.session.name, service, proven)
+    if proven.report.debug and "debug-mode" not in found.session.attestation.tolerate:
         raise AttestationFailed(
             f'the enclave runs in debug mode, which session "{found.session.name}" does not tolerate'
         )
@@ -98,24 +68,24 @@ def _wanted(store: SessionStore, config_id: str) -> tuple[Stored, Service]:
     return found, service
 
 
-def _check_identity(session: str, service: Service, report: Report) -> None:
-    if report.mrenclave.lower() in service.mrenclaves:
+def _check_identity(session: str, service: Service, proven: Quote) -> None:
+    if proven.mrenclave in service.mrenclaves:
         return
     for signer in service.signers:
-        if report.mrsigner.lower() == signer.mrsigner and report.isvprodid == signer.isvprodid:
-            if report.isvsvn >= signer.isvsvn:
+        if proven.mrsigner == signer.mrsigner and proven.report.isv_prod_id == signer.isvprodid:
+            if proven.report.isv_svn >= signer.isvsvn:
                 return
             raise AttestationFailed(
-                f"the enclave's ISVSVN is {report.isvsvn}, at least {signer.isvsvn} is expected"
+                f"the enclave's ISVSVN is {proven.report.isv_svn}, at least {signer.isvsvn} is expected"
             )
     if service.mrenclaves:
         raise AttestationFailed(
             f'MRENCLAVE mismatch for service "{service.name}" of session "{session}": '
-            f"expected {' or '.join(service.mrenclaves)}, actual {report.mrenclave}"
+            f"expected {' or '.join(service.mrenclaves)}, actual {proven.mrenclave}"
         )
     raise AttestationFailed(
-        f'no signer of service "{service.name}" fits: actual MRSIGNER {shorten(report.mrsigner, 64, 0)}, '
-        f"ISVPRODID {report.isvprodid}"
+        f'no signer of service "{service.name}" fits: actual MRSIGNER {proven.mrsigner}, '
+        f"ISVPRODID {proven.report.isv_prod_id}"
     )
 
 

@@ -8,18 +8,19 @@ import binascii
 import json
 import logging
 import secrets
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from workflows.localnet.cas import tls
-from workflows.localnet.cas.attestation import AttestationFailed, Verify, attest
+from workflows.localnet.cas.attestation import AttestationFailed, attest
 from workflows.localnet.cas.store import Refused, SessionStore
 from workflows.localnet.service import LOOPBACK, HttpService
 from workflows.scone.session import MAX_SIZE, SessionError
+from workflows.sgx.pki import Pki
+from workflows.sgx.quote import verify
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ _PATIENCE = 30.0
 
 
 class Cas:
-    """`directory` is `<state>/cas`. `verify(quote)` returns what a quote proves or raises.
+    """`directory` is `<state>/cas`; quotes must chain to the root of `pki`.
 
     `api` is the client API; `enclave_port` the port of the enclave API, both on loopback.
     """
@@ -36,17 +37,15 @@ class Cas:
     def __init__(
         self,
         directory: Path,
-        root: x509.Certificate,
-        root_key: ec.EllipticCurvePrivateKey,
-        verify: Verify,
+        pki: Pki,
         *,
         port: int = 0,
         enclave_port: int = 0,
     ) -> None:
         self._directory = directory
         self._store = SessionStore(directory)
-        self._verify = verify
-        pair = tls.server_pair(directory, root, root_key)
+        self._verify = partial(verify, root=pki.root)
+        pair = tls.server_pair(directory, pki)
         self._certificate = pair.der()
         self._client_tls = tls.server_context(pair, clients=True)
         self._enclave_tls = tls.server_context(pair, clients=False)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from workflows.core.files import private_dir, write_atomic
+from workflows.sgx.pki import Pki
 
 NAMES = ("cas", "localhost")
 _YEARS = datetime.timedelta(days=3650)
@@ -40,26 +41,26 @@ class Pair:
         return ssl.PEM_cert_to_DER_cert(self.certificate.read_text())
 
 
-def server_pair(directory: Path, root: x509.Certificate, root_key: ec.EllipticCurvePrivateKey) -> Pair:
+def server_pair(directory: Path, pki: Pki) -> Pair:
     """CAS's own certificate, made when absent or of another root."""
     pair = Pair(directory / "server.crt", directory / "server.key")
     if pair.exists():
         try:
-            x509.load_pem_x509_certificate(pair.certificate.read_bytes()).verify_directly_issued_by(root)
+            x509.load_pem_x509_certificate(pair.certificate.read_bytes()).verify_directly_issued_by(pki.root)
             return pair
         except Exception:  # damaged, or the state directory got a new root: make another
             pair.certificate.unlink()
     names = [x509.DNSName(name) for name in NAMES] + [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder("creamtea CAS SIMULATED", key, root.subject)
+    builder = _builder("creamtea CAS SIMULATED", key, pki.root.subject)
     for extension in (
         x509.SubjectAlternativeName(names),
         x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
-        x509.AuthorityKeyIdentifier.from_issuer_public_key(root_key.public_key()),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(pki.root_key.public_key()),
         x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
     ):
         builder = builder.add_extension(extension, critical=False)
-    return _write(pair, builder.sign(root_key, hashes.SHA256()), key)
+    return _write(pair, builder.sign(pki.root_key, hashes.SHA256()), key)
 
 
 def client_pair(directory: Path, name: str) -> Pair:
