@@ -10,12 +10,27 @@ from pathlib import Path
 
 import pytest
 
+from workflows.core.failure import Unavailable
 from workflows.localnet.chain import Chain
 from workflows.localnet.toolchain import Toolchain, ensure, folder
 
 _PER_TEST = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 # The user's own: npm's settings and the fetched packages are the only things that the tests share with them.
 _USER = {name: os.environ.get(name) for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a container engine where none answers, unless CREAMTEA_REQUIRE_ENGINE says to fail."""
+    wanted = [item for item in items if item.get_closest_marker("engine")]
+    if not wanted or os.environ.get("CREAMTEA_REQUIRE_ENGINE"):
+        return
+    from workflows.containers.engine import Engine
+
+    try:
+        Engine.connect().close()
+    except Unavailable as failure:
+        for item in wanted:
+            item.add_marker(pytest.mark.skip(reason=failure.message))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -184,7 +184,7 @@ def _run(command: list[str], emit: Emit, *, hint: str, cwd: Path | None = None) 
 
 if __name__ == "__main__":  # `make setup` fetches the tools ahead of the first start
     try:
-        ready = ensure(lambda event: print(*event.text) if isinstance(event, Lines) else None)
+        ensure(lambda event: print(*event.text, flush=True) if isinstance(event, Lines) else None)
     except Unavailable as failure:
-        sys.exit(f"{failure.message}\n{failure.hint}")
-    print(ready.anvil)
+        print(f"{failure.message}\n{failure.hint}", file=sys.stderr)
+        sys.exit(failure.exit_code)

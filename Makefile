@@ -1,0 +1,36 @@
+# creamtea. `make demo` sets up what it needs and runs the main job; `make test` runs every test.
+BIN := .venv/bin
+RUN := scripts/with-engine $(BIN)
+
+.PHONY: demo test check bench setup lock
+
+demo: setup
+	@if [ -t 0 ] && [ -t 1 ]; then exec $(RUN)/creamtea run demo; fi; \
+	exec $(RUN)/creamtea run demo --plain --yes </dev/null
+
+# In CI a missing engine is a failure, not a reason to skip. More options: make test ARGS="-k chain"
+test: setup
+	$(if $(CI),CREAMTEA_REQUIRE_ENGINE=1) $(RUN)/python -m pytest $(ARGS)
+
+check: .venv/.ready
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup
+	$(RUN)/python -m tests.bench
+
+# Everything that the program needs on this machine; does nothing the second time.
+setup: .venv/.ready
+	@$(BIN)/python -m workflows.localnet.toolchain
+	@scripts/engine
+
+.venv/.ready: requirements.lock pyproject.toml
+	@scripts/venv
+
+# Needs uv (pip install uv). The lock names no index: yours is used.
+lock:
+	uv pip compile --quiet --universal --python-version 3.10 --extra dev --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		pyproject.toml -o requirements.lock
