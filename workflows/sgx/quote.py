@@ -247,7 +247,7 @@ def _chain(quote: Quote, root: x509.Certificate, now: datetime) -> ec.EllipticCu
         again = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain)
     except Exception:  # the library has many ways to say that a certificate is nonsense
         raise _bad("chain", "its certificates cannot be read") from None
-    if again.rstrip(b"\n") != text.rstrip(b"\n"):
+    if again.rstrip(b"\n") != text.rstrip(b"\n") or not all(map(_strict, chain)):
         raise _bad("chain", "something other than certificates is in its chain")
     if len(chain) != 3:
         raise _bad("chain", f"a PCK chain has three certificates, this one {len(chain)}")
@@ -262,6 +262,13 @@ def _chain(quote: Quote, root: x509.Certificate, now: datetime) -> ec.EllipticCu
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise _bad("chain", "the PCK certificate has no P-256 key")
     return key
+
+
+def _strict(certificate: x509.Certificate) -> bool:
+    """Whether it ends in its signature as DER writes it: the library ignores the count of unused bits."""
+    signature = certificate.signature
+    ending = bytes((0x03, len(signature) + 1, 0)) + signature if len(signature) < 0x7F else b""
+    return bool(ending) and certificate.public_bytes(serialization.Encoding.DER).endswith(ending)
 
 
 def _issued(subject: x509.Certificate, issuer: x509.Certificate, below: int, now: datetime) -> None:
