@@ -56,7 +56,16 @@ class Hub(Connection):
 
     def domain(self) -> Domain:
         """What orders are signed for. Failed when the hub is not PoCo, or says another chain or address."""
-        name, version, chain_id, contract = self.read(self.hub.functions.domain())
+        try:
+            name, version, chain_id, contract = self.read(self.hub.functions.domain())
+        except Failed as failure:
+            if failure.exit_code != 1:
+                raise
+            raise Failed(
+                f"there is no PoCo hub at {self.address} on chain {self.chain_id()}",
+                "Check the hub address and the rpc of the network.",
+                name="no_hub",
+            ) from None
         if chain_id != self.chain_id() or ids.address(contract) != self.address:
             raise Failed(
                 f"the hub {self.address} calls itself {contract} on chain {chain_id}: nothing was signed",

@@ -89,7 +89,6 @@ _TEXTS: dict[str, tuple[str, str, str]] = {
 }
 
 _MATCH_CODE = re.compile(r"iExecV5-matchOrders-(0x[0-9a-f]{2})")
-_INCOMPATIBLE = "0x" + "d5b5cb3c"
 
 
 def explain(text: str) -> Reason | None:
@@ -131,17 +130,10 @@ def unexplained() -> Failed:
 
 def _text(error: Exception) -> str:
     """What the node or the contract said."""
-    data = getattr(error, "data", None)
     response = getattr(error, "rpc_response", None)
     if isinstance(response, dict) and isinstance(response.get("error"), dict):
         return str(response["error"].get("message", ""))
-    text = str(getattr(error, "message", None) or error)
-    if isinstance(data, str) and data.startswith(_INCOMPATIBLE):
-        from eth_abi.abi import decode
-
-        (reason,) = decode(["string"], bytes.fromhex(data[10:]))
-        return f"incompatible dataset order: {reason}"
-    return text
+    return str(getattr(error, "message", None) or error)
 
 
 def _short(text: str) -> str:
