@@ -158,7 +158,7 @@ def _common(parser: argparse.ArgumentParser) -> None:
 def _add_field(group: Any, field: Field) -> None:
     if field.kind == "confirm":
         group.add_argument(field.flag, action=argparse.BooleanOptionalAction, default=None, help=field.label)
-    elif field.kind != "document":
+    else:
         group.add_argument(
             field.flag,
             metavar=field.metavar or ("FILE" if field.kind == "path" else field.name.upper()),

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import getpass
+import os
+import shlex
+import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from workflows.core.events import (
@@ -149,6 +154,8 @@ class Unattended:
     def answer(self, asked: Asked) -> Any:
         if asked.kind == "confirm" and self._yes:
             return True
+        if asked.default is not None:
+            return asked.default
         if asked.kind == "confirm":
             raise Missing(
                 f"not confirmed: {asked.question}",
@@ -183,10 +190,27 @@ class Prompts(Unattended):
     def answer(self, asked: Asked) -> Any:
         if asked.kind == "confirm" and self._yes:
             return True
+        if asked.kind == "document":
+            return self._edit(asked)
         if asked.kind == "secret":
             return getpass.getpass(f"  {asked.question}: ")
         reply = self._read(f"  {asked.question} [{'y/N' if asked.kind == 'confirm' else ''}] ")
         return reply.lower() in ("y", "yes") if asked.kind == "confirm" else reply
+
+    def _edit(self, asked: Asked) -> str:
+        """Show a document and let it be edited with the person's editor."""
+        text = asked.default or ""
+        self._out.write("".join(f"    {line}\n" for line in text.splitlines()))
+        editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+        if self._yes or not editor:
+            return text
+        if self._read(f"  edit it with {clean(editor)}? [y/N] ").lower() not in ("y", "yes"):
+            return text
+        with tempfile.NamedTemporaryFile("w+", suffix=f".{asked.field}") as file:
+            file.write(text)
+            file.flush()
+            subprocess.run([*shlex.split(editor), file.name], check=False)
+            return Path(file.name).read_text()
 
     def _ask(self, filled: Filled) -> Any:
         field, value = filled.field, filled.value

@@ -89,12 +89,13 @@ class Progress(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Asked(Event):
-    """A step needs an answer before it goes on: `answer = yield Asked(...)`."""
+    """A step needs an answer before it goes on: `answer = yield Asked(...)`; `default` may be taken as it is."""
 
     type: ClassVar[str] = "asked"
     field: str
     question: str
-    kind: Literal["confirm", "text", "choice", "secret", "path"] = "confirm"
+    kind: Literal["confirm", "text", "choice", "secret", "path", "document"] = "confirm"
+    default: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

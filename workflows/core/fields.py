@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from workflows.core.step import Context
 
-Kind = Literal["text", "choice", "path", "confirm", "number", "document"]
+Kind = Literal["text", "choice", "path", "confirm", "number"]
 Source = Literal["flag", "environment", "manifest", "default", "asked", "none"]
 
 
@@ -38,7 +38,8 @@ class Field:
 
     `default` may be a function of the context; `check` returns the value in its normal form or raises
     ValueError with a sentence; `when` hides the field where it means nothing; `manifest` is the dotted
-    key of `creamtea.toml` that keeps the value; `strict` is False where a choice may be typed freely.
+    key of `creamtea.toml` that keeps the value; `strict` is False where a choice may be typed freely;
+    `filters` names another field whose choices this one narrows to its group.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Field:
     many: bool = False
     manifest: str = ""
     metavar: str = ""
+    filters: str = ""
 
     @property
     def flag(self) -> str:
@@ -77,7 +79,7 @@ class Field:
         return self._parse_one(value, ctx)
 
     def _parse_one(self, value: Any, ctx: Context) -> Any:
-        if isinstance(value, str) and self.kind != "document":
+        if isinstance(value, str):
             value = value.strip()
         if value in ("", None):
             if self.required and self.kind != "confirm":

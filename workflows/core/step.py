@@ -24,17 +24,17 @@ Work = Generator[Event, Any, Outputs]
 
 
 class Cancel:
-    """A flag that any thread may set; callbacks end a blocking call at once."""
+    """A flag that any thread may set; callbacks end a blocking call at once. `event` for who waits on one."""
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self.event = threading.Event()
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], None]] = []
 
     def set(self) -> None:
         """Ask the running step to stop. Harmless when repeated."""
         with self._lock:
-            self._event.set()
+            self.event.set()
             callbacks = list(self._callbacks)
         for callback in callbacks:
             with contextlib.suppress(Exception):
@@ -42,20 +42,20 @@ class Cancel:
 
     def clear(self) -> None:
         """Ready for the next try."""
-        self._event.clear()
+        self.event.clear()
 
     def is_set(self) -> bool:
         """Whether somebody asked to stop."""
-        return self._event.is_set()
+        return self.event.is_set()
 
     def check(self) -> None:
         """Raise Cancelled if somebody asked to stop."""
-        if self._event.is_set():
+        if self.event.is_set():
             raise Cancelled
 
     def wait(self, seconds: float) -> None:
         """Sleep that ends early, with Cancelled, when somebody asks to stop."""
-        if self._event.wait(seconds):
+        if self.event.wait(seconds):
             raise Cancelled
 
     @contextlib.contextmanager
@@ -63,7 +63,7 @@ class Cancel:
         """While inside, `callback` is called once the flag is set."""
         with self._lock:
             self._callbacks.append(callback)
-            already = self._event.is_set()
+            already = self.event.is_set()
         if already:
             callback()
         try:
@@ -122,6 +122,10 @@ class Context:
                 self._stack.callback(close, thing)
         kept: T = self._kept[name]
         return kept
+
+    def has(self, name: str) -> bool:
+        """Whether a shared thing is made already."""
+        return name in self._kept
 
     def forget(self, name: str) -> None:
         """Have the next `keep` make the thing anew."""

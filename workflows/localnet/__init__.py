@@ -1,1 +1,1 @@
-"""The embedded network: real servers on loopback that speak the real protocols; SGX is SIMULATED."""
+"""The embedded network: real servers on loopback that speak the real protocols; SGX and SCONE are SIMULATED."""

@@ -1,0 +1,122 @@
+"""Build the image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflows.core.events import Noted
+from workflows.core.failure import Failed
+from workflows.core.fields import Choice, Field
+from workflows.core.step import Context, Done, Step, Work
+from workflows.steps import world
+
+if TYPE_CHECKING:
+    from workflows.containers.context import Context as BuildContext
+
+INPUTS = "creamtea.inputs"
+
+
+def _image(ctx: Context) -> str:
+    name = re.sub(r"[^a-z0-9]+", "-", ctx.project.name.lower()).strip("-") or "app"
+    return f"{name}:0.1"
+
+
+def _reference(value: Any) -> str:
+    from workflows.containers.reference import Reference
+
+    try:
+        parsed = Reference.parse(str(value))
+    except Failed as failure:
+        raise ValueError(f"{failure.message}. {failure.hint}") from None
+    if parsed.digest:
+        raise ValueError("an image to build has a tag, not a digest")
+    return str(value)
+
+
+def _builders(_: Context) -> Sequence[Choice]:
+    return (
+        Choice("auto", note="BuildKit where the engine has it"),
+        Choice("buildkit", note="parallel stages"),
+        Choice("classic", note="the old builder, one step after the other"),
+    )
+
+
+class Build(Step):
+    """Turn the Dockerfile into an image.
+
+    The build runs in your container engine, stage by stage. Its last step takes the fingerprint: a snapshot of the
+    protected folders and the MRENCLAVE of the interpreter with its heap. No enclave is needed to build, so the
+    commands of the build run in SCONE's simulation mode.
+    """
+
+    id = "build"
+    title = "Build"
+    heading = "Build the image"
+    after = ("dockerfile",)
+    workflows = ("onboard", "demo", "deploy")
+    fields = (
+        Field(
+            "image", "Image name", default=_image, check=_reference, manifest="image",
+            help="with a registry's name in front (registry.example/app:1) it is pushed there on deploy",
+        ),
+        Field("builder", "Builder", "choice", default="auto", choices=_builders, manifest="builder"),
+    )  # fmt: skip
+
+    def command(self, ctx: Context) -> str:
+        file = Path(str(ctx.outputs.get("dockerfile", {}).get("path", "Dockerfile"))).name
+        option = "" if file == "Dockerfile" else f" -f {file}"
+        return f"docker build --platform linux/amd64{option} -t {ctx['image']} ."
+
+    def inputs(self, ctx: Context) -> dict[str, object]:
+        return {"image": ctx["image"], "builder": ctx["builder"], "context": self._digest(ctx)}
+
+    def done(self, ctx: Context) -> Done | None:
+        found = world.engine(ctx).image(str(ctx["image"]))
+        if found is None or found.labels.get(INPUTS) != self._digest(ctx):
+            return None
+        log = str(ctx.run_dir / "steps" / "build.log")
+        outputs = {"image": ctx["image"], "image_id": found.id, "seconds": 0.0, "log": log}
+        if ctx.previous is not None and ctx.previous.data["outputs"].get("image_id") == found.id:
+            outputs = dict(ctx.previous.data["outputs"])
+        return Done(outputs, f"{ctx['image']} was built from these very inputs")
+
+    def run(self, ctx: Context) -> Work:
+        from workflows.containers.build import build
+
+        context, changes = self._context(ctx)
+        for secret in context.left_out():
+            yield Noted(level="warning", text=f"{secret.path} is not sent to the builder: {secret.why}")
+        for change in changes:
+            yield Noted(
+                text=f"line {change.line} is built as: {change.after}",
+                hint="in the archive only, not on disk",
+            )
+        log = ctx.run_dir / "steps" / "build.log"
+        built = yield from build(
+            world.engine(ctx), context, tag=str(ctx["image"]), builder=ctx["builder"],
+            labels={INPUTS: self._digest(ctx)}, cancel=ctx.cancel,
+        )  # fmt: skip
+        yield Noted(text=f"{ctx['image']} is {built.image_id[:19]}…, built by {built.builder}")
+        return {
+            "image": ctx["image"], "image_id": built.image_id, "seconds": round(built.seconds, 3), "log": str(log),
+        }  # fmt: skip
+
+    def _context(self, ctx: Context) -> Any:
+        from workflows.containers.context import Context as BuildContext
+
+        path = Path(str(ctx.outputs["dockerfile"]["path"]))
+        base = ctx.outputs["base_image"]
+        context: BuildContext = BuildContext(ctx.project, path.read_text(), name=path.name)
+        if base["reference"] == base["used"]:
+            return context, []
+        mapping = {str(base["reference"]): str(base["used"])}
+        _, changes = context.rewrite(mapping)
+        return context.rewritten(mapping), changes
+
+    def _digest(self, ctx: Context) -> str:
+        """The hash of all that the build reads: the archive, base included by its name."""
+        context, _ = self._context(ctx)
+        return str(context.digest())

@@ -1,0 +1,165 @@
+"""Register the app on the chain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from workflows.core.events import Asked, Noted, TaskChanged
+from workflows.core.failure import Cancelled, Failed
+from workflows.core.fields import Field
+from workflows.core.step import Context, Done, Step, Work
+from workflows.steps import world
+
+if TYPE_CHECKING:
+    from workflows.iexec.records import NewApp
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be registered, and whether the image has to go to a registry first."""
+
+    new: NewApp | None
+    push: bool
+    reference: str
+
+
+class DeployApp(Step):
+    """Register the app with its fingerprint on the blockchain.
+
+    The registry stores where the image is, its checksum and the fingerprint, for good: none of it can be changed
+    later. The address follows from these values (CREATE2), so it is known before anything is sent, and the same
+    app is never registered twice. The chain checks no enclave: it only keeps what the SMS and the worker compare.
+    """
+
+    id = "deploy_app"
+    title = "Deploy"
+    heading = "Register the app on the chain"
+    after = ("measure",)
+    workflows = ("onboard", "demo", "deploy")
+    fields = (
+        Field(
+            "wallet", "Wallet", "path", required=False, metavar="FILE", when=lambda ctx: not world.entry(ctx).simulated,
+            help="a keystore file; without one the newest of your Ethereum keystore",
+        ),
+        Field(
+            "password_file", "Password file", "path", required=False, metavar="FILE",
+            when=lambda ctx: not world.entry(ctx).simulated, help="without one you are asked",
+        ),
+    )  # fmt: skip
+
+    def command(self, ctx: Context) -> str:
+        return "iexec app deploy"
+
+    def inputs(self, ctx: Context) -> dict[str, object]:
+        return {"measure": ctx.outputs.get("measure"), "network": ctx.outputs.get("network")}
+
+    def done(self, ctx: Context) -> Done | None:
+        plan = _plan(ctx)
+        if plan.new is None:
+            return None
+        chain = world.poco(ctx, sign=False)
+        predicted = chain.predict_app(plan.new)
+        if not chain.is_registered("app", predicted):
+            return None
+        _remember(ctx, predicted)
+        return Done(
+            _outputs(plan.new, predicted, None), f"this very app is registered already, at {predicted}"
+        )
+
+    def run(self, ctx: Context) -> Work:
+        network = world.network(ctx)
+        _bar(ctx)
+        yield from world.unlock(ctx)
+        plan = _plan(ctx)
+        checksum = ""
+        if plan.push:
+            yield TaskChanged(task="push", title=f"push {plan.reference}", state="running")
+            checksum = yield from world.engine(ctx).push(plan.reference, task="push", cancel=ctx.cancel)
+            yield TaskChanged(task="push", title=f"push {plan.reference}", state="done", detail=checksum[:19])
+        else:
+            yield Noted(
+                text="the image stays in this engine: its id stands in for a registry's digest",
+                hint="give --image with a registry's name to push it",
+            )
+        new = _new(ctx, plan.reference, checksum or ctx.outputs["measure"]["image_id"])
+        chain = world.poco(ctx)
+        address = chain.predict_app(new)
+        for line in _before(new, address, network.native):
+            yield Noted(text=line)
+        agreed = yield Asked(
+            field="deploy", question=f"Sign and register the app on {network.name}?", kind="confirm"
+        )
+        if not agreed:
+            raise Cancelled("the app was not registered", "nothing was sent; the image is built and measured")
+        receipt = yield from world.transact(
+            ctx, self.id, "register the app", address, lambda: chain.deploy_app(new)
+        )
+        if not chain.is_registered("app", address):
+            raise Failed(
+                f"the registry does not know {address}",
+                "the transaction made another address than predicted: push no secret, report it",
+                name="address_mismatch",
+            )
+        _remember(ctx, address)
+        yield Noted(text=f"the app is {address}")
+        return _outputs(new, address, receipt.hash)
+
+
+def _plan(ctx: Context) -> Plan:
+    measured = ctx.outputs["measure"]
+    image = world.engine(ctx).require(str(measured["image_id"]))
+    reference = str(ctx["image"] or measured["image_id"])
+    push = not world.entry(ctx).simulated or _names_registry(reference)
+    if not push:
+        return Plan(_new(ctx, reference, image.id), push, reference)
+    from workflows.containers.reference import Reference
+
+    name = Reference.parse(reference).name
+    known = [one.rpartition("@")[2] for one in image.digests if one.startswith(f"{name}@")]
+    return Plan(_new(ctx, reference, known[0]) if known else None, push, reference)
+
+
+def _names_registry(reference: str) -> bool:
+    first, slash, _ = reference.partition("/")
+    return bool(slash) and ("." in first or ":" in first or first == "localhost")
+
+
+def _new(ctx: Context, reference: str, digest: str) -> NewApp:
+    from workflows.iexec.records import NewApp
+
+    return NewApp(
+        owner=world.address(ctx),
+        name=str(ctx.manifest.get("app.name") or ctx.project.name),
+        multiaddr=reference,
+        checksum="0x" + digest.rpartition(":")[2],
+        mrenclave=str(ctx.outputs["measure"]["fingerprint"]).encode(),
+    )
+
+
+def _bar(ctx: Context) -> None:
+    """A simulated fingerprint never reaches a live chain."""
+    if ctx.outputs["measure"].get("simulated") and not world.entry(ctx).simulated:
+        raise Failed(
+            "this image was measured by the SIMULATED runtime",
+            "build it on the real SCONE base first: creamtea run deploy --network NAME with an account at Scontain",
+            name="simulated",
+        )
+
+
+def _before(new: NewApp, address: str, free: bool) -> list[str]:
+    """What the signature does, in sentences."""
+    return [
+        f"it will be at {address}, owned by {new.owner}",
+        f"image {new.multiaddr}, checksum {new.checksum[:18]}…",
+        "you pay nothing: this chain asks no gas" if free else "you pay the chain's gas, once",
+        "this cannot be undone or changed: another image or heap is another app at another address",
+    ]
+
+
+def _outputs(new: NewApp, address: str, tx: str | None) -> dict[str, object]:
+    return {"app": address, "tx": tx, "checksum": new.checksum, "multiaddr": new.multiaddr}
+
+
+def _remember(ctx: Context, address: str) -> None:
+    ctx.manifest.set(f"networks.{world.entry(ctx).name}.app", address)

@@ -1,0 +1,163 @@
+"""Write, show and check the Dockerfile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from workflows.core.events import Asked, Noted
+from workflows.core.failure import Failed
+from workflows.core.fields import Field
+from workflows.core.files import write_atomic
+from workflows.core.step import Context, Done, Step, Work
+from workflows.steps import world
+
+if TYPE_CHECKING:
+    from workflows.scone.project import Project
+    from workflows.scone.regions import Kind
+
+OURS = "Dockerfile.scone"
+
+
+def _heap(value: Any) -> str:
+    from workflows.scone import heap
+
+    try:
+        return heap.show(heap.parse(str(value)))
+    except Failed as failure:
+        raise ValueError(f"{failure.message}. {failure.hint}") from None
+
+
+def _region(value: Any) -> str:
+    from workflows.scone.regions import KINDS
+
+    folder, equals, kind = str(value).rpartition("=")
+    if not equals or not folder or kind not in KINDS:
+        raise ValueError(f"{value} is not FOLDER=KIND; kinds are {', '.join(KINDS)}")
+    return str(value)
+
+
+def _entry(ctx: Context) -> str | None:
+    from workflows.scone import dockerfile, project
+
+    try:
+        return dockerfile.default_entrypoint(project.look(ctx.project))
+    except Failed:
+        return None
+
+
+class Dockerfile(Step):
+    """Write the recipe that protects your app's files.
+
+    MRENCLAVE measures the interpreter, not your scripts. So SCONE's file shield takes a snapshot of the folders that
+    matter (FSPF): every protected file is listed with its hash, and the tag of that list is a part of the
+    fingerprint. Folders that the engine itself rewrites, such as /etc with its hosts file, must stay out, or the
+    enclave refuses to start. The Dockerfile is yours: edit it, commit it.
+    """
+
+    id = "dockerfile"
+    title = "Dockerfile"
+    heading = "Write the Dockerfile"
+    after = ("base_image",)
+    workflows = ("onboard", "demo", "deploy")
+    fields = (
+        Field("heap", "Enclave heap", default="1G", check=_heap, manifest="heap", help="measured: another heap is another MRENCLAVE"),
+        Field("entrypoint", "Entrypoint", default=_entry, required=False, manifest="entrypoint", help="the command that runs in the enclave"),
+        Field(
+            "region", "Regions", many=True, required=False, check=_region, manifest="regions", metavar="FOLDER=KIND",
+            help="authenticated, encrypted or not-protected, one a line; the whole app is authenticated otherwise",
+        ),
+    )  # fmt: skip
+
+    def command(self, ctx: Context) -> str:
+        return f"$EDITOR {_file(ctx)}"
+
+    def inputs(self, ctx: Context) -> dict[str, object]:
+        return {
+            "values": {name: ctx[name] for name in ("heap", "entrypoint", "region")},
+            "base": ctx.outputs.get("base_image"),
+            "project": _fingerprint(ctx),
+        }
+
+    def done(self, ctx: Context) -> Done | None:
+        if ctx.previous is None:
+            return None
+        return Done(ctx.previous.data["outputs"], f"{_file(ctx)} is as it was checked")
+
+    def run(self, ctx: Context) -> Work:
+        from workflows.scone import dockerfile, project
+
+        found = project.look(ctx.project)
+        yield Noted(text=f"{found.name}: {found.language or 'unknown language'} ({found.why})")
+        for note in found.notes:
+            yield Noted(level="warning", text=note)
+        for left in found.left_out:
+            yield Noted(
+                level="warning" if left.dangerous else "info", text=f"{left.path} stays out: {left.why}"
+            )
+        path = ctx.project / _file(ctx)
+        text = _proposal(ctx, found)
+        edited = yield Asked(field="dockerfile", question=str(path), kind="document", default=text)
+        text = str(edited or text)
+        findings = dockerfile.check(text, found.files)
+        for finding in findings:
+            where = f"line {finding.line}: " if finding.line else ""
+            yield Noted(level=finding.level, text=where + finding.text, hint=finding.hint or None)
+        if not path.exists() or path.read_text() != text:
+            write_atomic(path, text, 0o644)
+            yield Noted(text=f"written to {path}")
+        wrong = [finding for finding in findings if finding.level == "error"]
+        if wrong:
+            raise Failed(wrong[0].text, wrong[0].hint or f"edit {path}", name="dockerfile")
+        entrypoint = dockerfile.entrypoint(text)
+        ctx.manifest.set("dockerfile", _file(ctx))
+        return {"path": str(path), "entrypoint": entrypoint}
+
+
+def _file(ctx: Context) -> str:
+    """Ours, unless the project names another or its own protects already."""
+    named = ctx.manifest.get("dockerfile")
+    if named:
+        return str(named)
+    own = ctx.project / "Dockerfile"
+    return "Dockerfile" if own.is_file() and "scone fspf" in own.read_text(errors="replace") else OURS
+
+
+def _proposal(ctx: Context, found: Project) -> str:
+    """The text to show: what is there if a person changed it, else a draft from the present settings."""
+    from workflows.scone import catalogue, dockerfile, heap
+
+    path = ctx.project / _file(ctx)
+    last = ctx.journal.last("done", "dockerfile")
+    same = last is not None and last.data.get("outputs", {}).get("path") == str(path)
+    own = ctx.project / "Dockerfile"
+    if path.is_file() and (path.name != OURS or same):
+        return path.read_text(errors="replace")
+    entry = catalogue.find(str(ctx.outputs["base_image"]["reference"]))
+    size = heap.parse(str(ctx["heap"]))
+    if own.is_file() and path != own:
+        return dockerfile.protect(own.read_text(errors="replace"), found, heap=size, regions=_regions(ctx))
+    if entry is None:
+        raise Failed(
+            f"{ctx.outputs['base_image']['reference']} is in no catalogue, so no Dockerfile can be drafted for it",
+            f"write {own.name} on it; creamtea protects and checks it",
+            name="unknown_base",
+        )
+    return dockerfile.draft(
+        found, entry, heap=size, entrypoint=str(ctx["entrypoint"]) if ctx["entrypoint"] else None,
+        regions=_regions(ctx), stand_in=world.entry(ctx).simulated,
+    )  # fmt: skip
+
+
+def _regions(ctx: Context) -> Mapping[str, Kind]:
+    pairs = [str(item).rpartition("=") for item in ctx["region"] or ()]
+    return {folder: kind for folder, _, kind in pairs}  # type: ignore[misc]
+
+
+def _fingerprint(ctx: Context) -> object:
+    """What the checks looked at: the files' names and the Dockerfile's text."""
+    from workflows.scone import project
+
+    path = ctx.project / _file(ctx)
+    found = project.look(ctx.project)
+    return {"files": found.files, "text": path.read_text(errors="replace") if path.is_file() else None}

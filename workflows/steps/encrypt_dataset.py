@@ -1,0 +1,197 @@
+"""Encrypt a dataset, store it and register it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflows.core.events import Asked, Noted, Progress, TaskChanged
+from workflows.core.failure import Cancelled, Failed
+from workflows.core.fields import Field
+from workflows.core.files import private_dir, write_atomic
+from workflows.core.listen import listen
+from workflows.core.step import Context, Done, Step, Work
+from workflows.core.text import size
+from workflows.steps import world
+
+if TYPE_CHECKING:
+    from workflows.iexec.records import NewDataset
+
+_NONE: Mapping[str, Any] = {"dataset": None, "tx": None, "checksum": None, "multiaddr": None, "file": None}
+
+
+def _exists(value: Any) -> str:
+    if not Path(str(value)).is_file():
+        raise ValueError(f"there is no file {value}")
+    return str(value)
+
+
+class EncryptDataset(Step):
+    """Encrypt a file so that only your app, inside its enclave, can read it.
+
+    The file is encrypted here with AES-256; only the encrypted bytes leave this machine. The chain keeps where they
+    are and their SHA-256, which is the only protection against changes: AES-CBC has none of its own. The key goes to
+    the Secret Management Service in the next step. The order that lets a task use the dataset is restricted to your
+    app, unless you decide otherwise.
+    """
+
+    id = "encrypt_dataset"
+    title = "Dataset"
+    heading = "Encrypt and register a dataset"
+    after = ("deploy_app",)
+    fields = (
+        Field(
+            "dataset", "Dataset", "path", required=False, metavar="FILE", check=_exists, manifest="dataset.file",
+            help="any one file; leave it empty to go on without a dataset",
+        ),
+        Field("dataset_name", "Dataset name", required=False, manifest="dataset.name", help="public, on the chain"),
+    )  # fmt: skip
+
+    def command(self, ctx: Context) -> str:
+        if not ctx["dataset"]:
+            return "true"
+        name = Path(str(ctx["dataset"])).name
+        return f"creamtea encrypt {name} --output {name}.enc --key-file {name}.key && iexec dataset deploy"
+
+    def inputs(self, ctx: Context) -> dict[str, object]:
+        record = _record(ctx) if ctx["dataset"] else None
+        return {
+            "file": ctx["dataset"], "name": ctx["dataset_name"], "network": ctx.outputs.get("network"),
+            "source": record and record.get("source"),
+        }  # fmt: skip
+
+    def done(self, ctx: Context) -> Done | None:
+        if not ctx["dataset"]:
+            return Done(_NONE, "no dataset: the task runs without one")
+        record = _record(ctx)
+        if record is None or "multiaddr" not in record or not Path(record["file"]).is_file():
+            return None
+        chain = world.poco(ctx, sign=False)
+        address = chain.predict_dataset(_new(ctx, record))
+        if not chain.is_registered("dataset", address):
+            return None
+        return Done(
+            _outputs(record, address, None), f"encrypted, stored and registered already, at {address}"
+        )
+
+    def run(self, ctx: Context) -> Work:
+        yield from world.unlock(ctx)
+        record = _record(ctx)
+        if record is None or not Path(record["file"]).is_file():
+            record = yield from self._encrypt(ctx)
+        record = yield from self._store(ctx, record)
+        chain = world.poco(ctx)
+        new = _new(ctx, record)
+        address = chain.predict_dataset(new)
+        if chain.is_registered("dataset", address):
+            return _outputs(record, address, None)
+        yield Noted(text=f"it will be at {address}, owned by {new.owner}")
+        yield Noted(text="the encrypted file is public; name, place and checksum cannot be changed later")
+        agreed = yield Asked(field="deploy", question="Sign and register the dataset?", kind="confirm")
+        if not agreed:
+            raise Cancelled(
+                "the dataset was not registered", "the encrypted file and its key stay where they are"
+            )
+        receipt = yield from world.transact(
+            ctx, self.id, "register the dataset", address, lambda: chain.deploy_dataset(new)
+        )
+        yield Noted(text=f"the dataset is {address}")
+        return _outputs(record, address, receipt.hash)
+
+    def _encrypt(self, ctx: Context) -> Any:
+        from workflows.iexec import dataset
+
+        source = Path(str(ctx["dataset"]))
+        key = dataset.ensure_key(key_file(ctx))
+        target = private_dir(ctx.state / "datasets") / f"{source.name}.enc"
+        title = f"encrypt {source.name}"
+        yield TaskChanged(task="encrypt", title=title, state="running")
+        total = source.stat().st_size
+        made = yield from listen(
+            lambda emit: dataset.encrypt(
+                source, target, key,
+                progress=lambda done, _=0: emit(Progress(task="encrypt", done=done, total=total)),
+                cancel=ctx.cancel,
+            ),
+            ctx.cancel,
+        )  # fmt: skip
+        yield TaskChanged(task="encrypt", title=title, state="done", detail=size(made.size))
+        yield Noted(text=f"its key is in {key_file(ctx)}: keep it, nobody else has it until you push it")
+        record = {"v": 1, "source": _source(source), "file": str(target), "checksum": made.checksum}
+        _keep(ctx, record)
+        return record
+
+    def _store(self, ctx: Context, record: dict[str, Any]) -> Any:
+        from workflows.iexec import storage
+
+        network = world.network(ctx)
+        if record.get("network") == network.name and "multiaddr" in record:
+            return record
+        if not network.ipfs_upload:
+            raise Failed(
+                f"{network.name} has no content storage to upload to",
+                "upload the .enc file yourself",
+                name="no_storage",
+            )
+        path = Path(record["file"])
+        yield TaskChanged(task="upload", title=f"upload {path.name}", state="running")
+        total = path.stat().st_size
+        stored = yield from listen(
+            lambda emit: storage.upload(
+                network.ipfs_upload or "", path,
+                progress=lambda done, _=0: emit(Progress(task="upload", done=done, total=total)),
+                cancel=ctx.cancel,
+            ),
+            ctx.cancel,
+        )  # fmt: skip
+        yield TaskChanged(task="upload", title=f"upload {path.name}", state="done", detail=stored.multiaddr)
+        record = {**record, "multiaddr": stored.multiaddr, "network": network.name}
+        _keep(ctx, record)
+        return record
+
+
+def key_file(ctx: Context) -> Path:
+    """Where the dataset's key is kept, mode 0600."""
+    return private_dir(ctx.state / "keys") / f"{Path(str(ctx['dataset'])).name}.key"
+
+
+def _record_file(ctx: Context) -> Path:
+    return private_dir(ctx.state / "datasets") / f"{Path(str(ctx['dataset'])).name}.json"
+
+
+def _record(ctx: Context) -> dict[str, Any] | None:
+    """What was made of this very file: None when it changed since."""
+    try:
+        record: dict[str, Any] = json.loads(_record_file(ctx).read_text())
+        return record if record.get("source") == _source(Path(str(ctx["dataset"]))) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _keep(ctx: Context, record: dict[str, Any]) -> None:
+    write_atomic(_record_file(ctx), json.dumps(record, indent=1))
+
+
+def _source(path: Path) -> dict[str, Any]:
+    seen = path.stat()
+    return {"path": str(path), "size": seen.st_size, "mtime": seen.st_mtime_ns}
+
+
+def _new(ctx: Context, record: Mapping[str, Any]) -> NewDataset:
+    from workflows.iexec.records import NewDataset
+
+    return NewDataset(
+        owner=world.address(ctx),
+        name=str(ctx["dataset_name"] or Path(str(ctx["dataset"])).name),
+        multiaddr=str(record["multiaddr"]),
+        checksum=str(record["checksum"]),
+    )
+
+
+def _outputs(record: Mapping[str, Any], address: str, tx: str | None) -> dict[str, Any]:
+    return {
+        "dataset": address, "tx": tx, "checksum": record["checksum"], "multiaddr": record["multiaddr"],
+        "file": record["file"],
+    }  # fmt: skip

@@ -1,0 +1,60 @@
+"""Pick a network and reach it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workflows.core.events import Noted, TaskChanged
+from workflows.core.failure import Failed
+from workflows.core.fields import Choice, Field
+from workflows.core.step import Context, Step, Work
+from workflows.steps import world
+
+
+def _choices(_: Context) -> Sequence[Choice]:
+    from workflows.iexec import networks
+
+    return [Choice(name, networks.load(name).title, networks.load(name).note) for name in networks.names()]
+
+
+class Network(Step):
+    """Choose where the app goes.
+
+    A network is a chain with iExec's contracts (PoCo) on it and the services around it: the Secret Management
+    Service, content storage, a workerpool. The localnet is a whole one on this machine: the real contracts on
+    a chain of its own and real servers on loopback. Only SGX and SCONE's runtime are SIMULATED there.
+    """
+
+    id = "network"
+    title = "Network"
+    heading = "Pick a network"
+    after = ("doctor",)
+    workflows = ("onboard", "demo", "deploy")
+    fields = (
+        Field(
+            "network", "Network", "choice", default="localnet", choices=_choices, manifest="network",
+            help="localnet runs on this machine and costs nothing",
+        ),
+    )  # fmt: skip
+
+    def command(self, ctx: Context) -> str:
+        return "creamtea localnet up" if world.entry(ctx).embedded else f"curl {world.entry(ctx).rpc}"
+
+    def run(self, ctx: Context) -> Work:
+        network = world.entry(ctx)
+        if network.embedded:
+            network = yield from world.join(ctx)
+            yield Noted(text=f"localnet on {network.rpc}; SGX and SCONE's runtime are SIMULATED")
+        else:
+            yield TaskChanged(task="rpc", title=f"chain at {network.rpc}", state="running")
+            found = world.poco(ctx, sign=False).chain_id()
+            if found != network.chain_id:
+                raise Failed(
+                    f"{network.rpc} is chain {found}, not {network.chain_id}",
+                    "check the network's entry and --network",
+                )
+            yield TaskChanged(
+                task="rpc", title=f"chain at {network.rpc}", state="done", detail=f"chain {found}"
+            )
+            yield Noted(level="warning", text=network.note)
+        return {"name": network.name, "chain_id": network.chain_id, "simulated": network.simulated}

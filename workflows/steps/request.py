@@ -1,0 +1,293 @@
+"""Request a run: sign the orders and match them on the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from workflows.core.events import Asked, Noted
+from workflows.core.failure import Cancelled, Failed
+from workflows.core.fields import Choice, Field
+from workflows.core.step import Context, Done, Step, Work, digest
+from workflows.core.text import shorten
+from workflows.steps import world
+from workflows.steps.push_secrets import secret_names
+
+if TYPE_CHECKING:
+    from workflows.iexec.matching import Orders
+    from workflows.iexec.orders import WorkerpoolOrder
+    from workflows.iexec.params import Params
+
+_MANY = 1_000_000  # uses of a dataset order, as the SDK's template
+
+
+def _categories(_: Context) -> Sequence[Choice]:
+    times = (("XS", "5 min"), ("S", "20 min"), ("M", "1 h"), ("L", "3 h"), ("XL", "10 h"))
+    return [
+        Choice(str(number), note=f"{name}: up to {time} of computing")
+        for number, (name, time) in enumerate(times)
+    ]
+
+
+def _address(value: Any) -> str:
+    from workflows.iexec import ids
+
+    try:
+        return ids.address(str(value))
+    except ValueError as error:
+        raise ValueError(f"{value} is no address: {error}") from None
+
+
+class Request(Step):
+    """Ask for one run of the app, and pay for it.
+
+    Four parties sign an order: the app's owner, the dataset's owner, the workerpool and you, the requester. Matching
+    them on the chain makes a deal, and locks your money until the task is done or its deadline has passed. The tag
+    tee+scone says that only a worker with SCONE enclaves may take it.
+    """
+
+    id = "request"
+    title = "Request"
+    heading = "Request a run"
+    after = ("push_secrets",)
+    fields = (
+        Field("args", "Arguments", required=False, metavar="TEXT", manifest="args", help="public, on the chain: no secrets here"),
+        Field("input_file", "Input files", many=True, required=False, metavar="URL", help="public URLs, one a line"),
+        Field("category", "Category", "choice", default="0", choices=_categories, manifest="category"),
+        Field(
+            "workerpool", "Workerpool", required=False, check=_address, metavar="ADDRESS",
+            when=lambda ctx: not world.entry(ctx).embedded, help="any pool that offers the category otherwise",
+        ),
+        Field("max_price", "Most you pay", "number", required=False, metavar="RLC", help="in RLC for the whole task"),
+    )  # fmt: skip
+
+    def command(self, ctx: Context) -> str:
+        app = ctx.outputs.get("deploy_app", {}).get("app", "APP")
+        words = [f"iexec app run {app} --tag tee,scone --category {ctx['category']}"]
+        dataset = ctx.outputs.get("encrypt_dataset", {}).get("dataset")
+        if dataset:
+            words.append(f"--dataset {dataset}")
+        if ctx["args"]:
+            words.append(f"--args '{ctx['args']}'")
+        if ctx["encrypt_result"]:
+            words.append("--encrypt-result")
+        return " ".join(words)
+
+    def done(self, ctx: Context) -> Done | None:
+        if ctx.previous is None:
+            return None
+        outputs = ctx.previous.data["outputs"]
+        if world.poco(ctx, sign=False).view_deal(str(outputs["deal"])) is None:
+            return None
+        return Done(
+            outputs, f"deal {shorten(outputs['deal'])} was made from these very inputs; --force makes another"
+        )
+
+    def inputs(self, ctx: Context) -> dict[str, object]:
+        return {
+            "app": ctx.outputs["deploy_app"]["app"],
+            "dataset": ctx.outputs["encrypt_dataset"]["dataset"],
+            "params": self._params(ctx).to_text(),
+            "values": {name: ctx[name] for name in ("category", "workerpool", "max_price")},
+            "network": ctx.outputs.get("network"),
+        }
+
+    def run(self, ctx: Context) -> Work:
+        yield from world.unlock(ctx)
+        inputs = digest(self.inputs(ctx))
+        orders = self._taken_up(ctx, inputs)
+        if orders is None:
+            orders = self._orders(ctx)
+            yield from self._fund(ctx, orders)
+            yield from self._tell(ctx, orders)
+            yield from self._preflight(ctx, orders)
+            agreed = yield Asked(field="request", question="Sign and request the run?", kind="confirm")
+            if not agreed:
+                raise Cancelled("nothing was requested", "no money is locked")
+            orders = self._sign(ctx, orders)
+            ctx.journal.append(
+                "intent", self.id, run=ctx.run, inputs=inputs, data={"orders": _to_json(orders)}
+            )
+        else:
+            yield Noted(text="taking up the orders that were signed before the interruption")
+        chain = world.poco(ctx)
+        hashes = self._hashes(ctx, orders)
+        receipt = yield from world.transact(
+            ctx, self.id, "match the orders", str(hashes["request"]),
+            lambda: chain.match_orders(orders.app, orders.dataset, orders.workerpool, orders.request),
+        )  # fmt: skip
+        match = chain.matched(receipt)
+        from workflows.iexec import ids
+
+        task = ids.taskid(match.dealid, 0)
+        yield Noted(text=f"deal {match.dealid}")
+        return {"deal": match.dealid, "task": task, "cost": self._cost(ctx, orders).total, "orders": hashes}
+
+    # Making the orders
+
+    def _params(self, ctx: Context) -> Params:
+        from workflows.iexec import params
+
+        words = [str(ctx["args"] or "")]
+        measured = ctx.outputs["measure"]
+        if measured["form"] == "3":  # a fingerprint without entrypoint: the order says the command
+            words.insert(0, str(measured["entrypoint"]))
+        return params.build(
+            args=" ".join(word for word in words if word),
+            input_files=ctx["input_file"] or (),
+            secrets=secret_names(ctx),
+            result_encryption=bool(ctx["encrypt_result"]),
+        )
+
+    def _orders(self, ctx: Context) -> Orders:
+        from workflows.iexec import market, tags
+        from workflows.iexec.ids import ZERO_ADDRESS
+        from workflows.iexec.matching import Orders
+        from workflows.iexec.orders import NULL_DATASET_ORDER, AppOrder, DatasetOrder, RequestOrder
+
+        me, tag, category = world.address(ctx), tags.encode(["tee", "scone"]), int(ctx["category"])
+        app = str(ctx.outputs["deploy_app"]["app"])
+        dataset = ctx.outputs["encrypt_dataset"]["dataset"]
+        pool = market.workerpool_order(world.network(ctx), category, tag, ctx["workerpool"])
+        self._afford(ctx, pool)
+        return Orders(
+            app=AppOrder(app=app, tag=tag, requesterrestrict=me),
+            dataset=DatasetOrder(dataset=dataset, volume=_MANY, tag=tag, apprestrict=app)
+            if dataset
+            else NULL_DATASET_ORDER,
+            workerpool=pool,
+            request=RequestOrder(
+                app=app, dataset=dataset or ZERO_ADDRESS, workerpool=pool.workerpool,
+                workerpoolmaxprice=pool.workerpoolprice, requester=me, beneficiary=me, tag=tag, category=category,
+                params=self._params(ctx).to_text(),
+            ),
+        )  # fmt: skip
+
+    @staticmethod
+    def _afford(ctx: Context, pool: WorkerpoolOrder) -> None:
+        from workflows.iexec import cost
+
+        if ctx["max_price"] is not None and pool.workerpoolprice > int(ctx["max_price"]) * cost.NRLC:
+            raise Failed(
+                f"the pool asks {cost.rlc(pool.workerpoolprice)}, the most you pay is {ctx['max_price']} RLC",
+                "raise --max-price, or choose another --category or --workerpool",
+                name="too_expensive",
+            )
+
+    def _sign(self, ctx: Context, orders: Orders) -> Orders:
+        from workflows.iexec.matching import Orders
+
+        account, domain = world.account(ctx), world.poco(ctx).domain()
+        dataset = orders.dataset.sign_with(account, domain) if orders.has_dataset else orders.dataset
+        return Orders(
+            orders.app.sign_with(account, domain),
+            dataset,
+            orders.workerpool,
+            orders.request.sign_with(account, domain),
+        )
+
+    def _hashes(self, ctx: Context, orders: Orders) -> dict[str, str | None]:
+        domain = world.poco(ctx).domain()
+        return {
+            "app": orders.app.hash(domain),
+            "dataset": orders.dataset.hash(domain) if orders.has_dataset else None,
+            "workerpool": orders.workerpool.hash(domain),
+            "request": orders.request.hash(domain),
+        }
+
+    def _taken_up(self, ctx: Context, inputs: str) -> Orders | None:
+        """Orders that were signed for the same inputs before a crash."""
+        pending = [entry for entry in ctx.journal.pending(self.id, inputs) if "orders" in entry.data]
+        return _from_json(pending[-1].data["orders"]) if pending else None
+
+    # Before the signature
+
+    def _cost(self, ctx: Context, orders: Orders) -> Any:
+        from workflows.iexec import cost
+
+        category = world.poco(ctx, sign=False).category(orders.request.category)
+        if category is None:
+            raise Failed(f"there is no category {orders.request.category}", "choose another --category")
+        return cost.of_orders(orders.app, orders.dataset, orders.workerpool, orders.request, category, 1)
+
+    def _tell(self, ctx: Context, orders: Orders) -> Any:
+        from workflows.iexec.cost import rlc
+
+        bill = self._cost(ctx, orders)
+        parts = " · ".join(f"{name} {rlc(amount)}" for name, amount in bill.parts)
+        yield Noted(text=f"you pay      at most {rlc(bill.total)} ({parts}), locked now, spent on success")
+        reads = [f"dataset {shorten(orders.dataset.dataset)}"] if orders.has_dataset else []
+        if secret_names(ctx):
+            reads.append(f"secrets {', '.join(map(str, secret_names(ctx)))}")
+        enclave = shorten(str(ctx.outputs["measure"]["mrenclave"]), 8, 0)
+        what = " and ".join(reads) or "nothing of yours"
+        yield Noted(text=f"may read     {what}, inside the enclave {enclave} only")
+        sealed = (
+            f"encrypted for {shorten(orders.request.beneficiary)}"
+            if ctx["encrypt_result"]
+            else "not encrypted"
+        )
+        minutes = bill.final_seconds // 60
+        yield Noted(
+            text=f"result       {sealed}; up to {bill.compute_seconds} s of computing, deadline in {minutes} min"
+        )
+        yield Noted(
+            text="cannot undo  a matched deal runs; if nobody finishes it in time, the money can be claimed back"
+        )
+
+    def _preflight(self, ctx: Context, orders: Orders) -> Any:
+        from workflows.iexec.plan import Enclave, Plan
+        from workflows.iexec.preflight import check
+
+        measured = ctx.outputs["measure"]
+        version = "v5.9" if measured["form"] == "json" else None
+        plan = Plan(
+            orders,
+            Enclave(version=version, heap=measured["heap"]),
+            frozenset({world.address(ctx)}),
+            needs_app_secret=bool(ctx["app_secret_file"]),
+        )
+        checks = check(plan, world.poco(ctx, sign=False), world.sms(ctx))
+        good = sum(one.ok for one in checks)
+        yield Noted(text=f"will it work ✓ {good} of {len(checks)} checks")
+        for one in checks:
+            if not one.ok:
+                text = f"{one.text} ({one.predicts})" if one.predicts else one.text
+                yield Noted(level="error" if one.blocks else "warning", text=text, hint=one.hint or None)
+        stop = next((one for one in checks if one.blocks), None)
+        if stop is not None:
+            raise Failed(stop.text, stop.hint, name=stop.predicts or stop.name)
+
+    def _fund(self, ctx: Context, orders: Orders) -> Any:
+        """Move money from the wallet into the escrow when the request needs more than is there."""
+        from workflows.iexec.cost import rlc
+
+        chain = world.poco(ctx)
+        lacking = self._cost(ctx, orders).total - chain.account_of(orders.request.requester).stake
+        if lacking <= 0:
+            return
+        agreed = yield Asked(
+            field="deposit", question=f"Your iExec account lacks {rlc(lacking)}. Deposit it?", kind="confirm"
+        )
+        if not agreed:
+            raise Cancelled("nothing was requested", "iexec account deposit does it by hand")
+        key = f"deposit-{lacking}-{ctx.run}"
+        yield from world.transact(
+            ctx, self.id, f"deposit {rlc(lacking)}", key, lambda: chain.deposit(lacking)
+        )
+
+
+def _to_json(orders: Orders) -> dict[str, Any]:
+    return {name: getattr(orders, name).to_json() for name in ("app", "dataset", "workerpool", "request")}
+
+
+def _from_json(document: dict[str, Any]) -> Orders:
+    from workflows.iexec.matching import Orders
+    from workflows.iexec.orders import AppOrder, DatasetOrder, RequestOrder, WorkerpoolOrder
+
+    return Orders(
+        AppOrder.from_json(document["app"]),
+        DatasetOrder.from_json(document["dataset"]),
+        WorkerpoolOrder.from_json(document["workerpool"]),
+        RequestOrder.from_json(document["request"]),
+    )

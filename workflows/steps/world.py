@@ -1,0 +1,203 @@
+"""What steps share: engine, network, wallet, contracts and services, made once per run and when first needed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflows.core.events import Asked, Event, TaskChanged
+from workflows.core.failure import Failed, Missing
+from workflows.core.listen import listen
+from workflows.core.step import Context
+
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
+    from workflows.containers.engine import Engine
+    from workflows.iexec.connection import Receipt, Transaction
+    from workflows.iexec.networks import Network
+    from workflows.iexec.poco import Poco
+    from workflows.iexec.sms import Sms
+    from workflows.localnet.client import Lease
+
+
+def engine(ctx: Context) -> Engine:
+    """The container engine; Unavailable when none answers."""
+    from workflows.containers.engine import Engine
+
+    return ctx.keep("engine", Engine.connect, Engine.close)
+
+
+# The network
+
+
+def entry(ctx: Context) -> Network:
+    """The chosen network as its entry says, without reaching it."""
+    from workflows.iexec import networks
+
+    return networks.load(str(ctx["network"] or "localnet"))
+
+
+def endpoints(network: Network) -> list[str]:
+    """The service URLs of a network."""
+    urls = (network.rpc, *network.sms.values(), network.ipfs_upload, network.ipfs_gateway)
+    return [url for url in dict.fromkeys(urls) if url]
+
+
+def join(ctx: Context) -> Generator[Event, Any, Network]:
+    """Start or find the localnet, hold it for this run, and return its network."""
+    from workflows.localnet import client
+
+    lease = yield from listen(lambda emit: client.join(client.default_state(), emit, ctx.cancel), ctx.cancel)
+    return network(ctx, lease)
+
+
+def network(ctx: Context, lease: Lease | None = None) -> Network:
+    """The chosen network with all its addresses; the localnet is started if need be."""
+    from workflows.iexec import networks
+
+    chosen = entry(ctx)
+    if not chosen.embedded:
+        return chosen
+    if lease is None and not ctx.has("lease"):
+        from workflows.localnet import client
+
+        lease = client.join(client.default_state(), lambda _: None, ctx.cancel)
+    held = ctx.keep("lease", lambda: _given(lease), lambda it: it.close())
+    return networks.from_status(held.document)
+
+
+def development_root(ctx: Context) -> bytes:
+    """The certificate that everything SIMULATED on the held localnet chains to, PEM."""
+    network(ctx)
+    document = ctx.keep("lease", lambda: _given(None)).document
+    return (Path(str(document["state_dir"])) / "keys" / "root.pem").read_bytes()
+
+
+def _given(lease: Lease | None) -> Lease:
+    if lease is None:
+        raise Failed("the localnet is not held", "run the network step first")
+    return lease
+
+
+# Wallet and chain
+
+
+def account(ctx: Context) -> LocalAccount:
+    """The signing account: on a simulated network the localnet's requester unless a wallet is chosen.
+
+    Missing when a password is needed that no file gives; ask first with `unlock`.
+    """
+    return ctx.keep("account", lambda: _open(ctx, None))
+
+
+def unlock(ctx: Context) -> Generator[Event, Any, LocalAccount]:
+    """The signing account, asking for the wallet's password if no file gives it."""
+    if ctx.has("account") or _public(ctx) or ctx["password_file"]:
+        return account(ctx)
+    found = _wallet(ctx)
+    password = yield Asked(field="password", question=f"password of {found.address}", kind="secret")
+    return ctx.keep("account", lambda: _open(ctx, str(password)))
+
+
+def address(ctx: Context) -> str:
+    """The address that signs, without unlocking its wallet."""
+    if ctx.has("account") or _public(ctx):
+        return str(account(ctx).address)
+    return str(_wallet(ctx).address)
+
+
+def _public(ctx: Context) -> bool:
+    return entry(ctx).simulated and not ctx["wallet"]
+
+
+def _wallet(ctx: Context) -> Any:
+    from workflows.iexec import wallet
+
+    chosen = ctx["wallet"]
+    if chosen:
+        return wallet.find(str(chosen))
+    known = wallet.list_wallets()
+    if not known:
+        raise Missing(
+            "there is no wallet to sign with",
+            f"make one with geth or the iexec SDK in {wallet.keystore_dir()}, or give --wallet FILE",
+            name="no_wallet",
+        )
+    return known[0]
+
+
+def _open(ctx: Context, password: str | None) -> LocalAccount:
+    from workflows.iexec import wallet
+
+    simulated = entry(ctx).simulated
+    if _public(ctx):
+        from eth_account import Account
+
+        from workflows.localnet.deployment import development_key
+
+        return Account.from_key(development_key("requester"))
+    if password is None:
+        if not ctx["password_file"]:
+            raise Missing("the wallet is locked", "give --password-file FILE", name="no_password")
+        password = wallet.read_password(Path(str(ctx["password_file"])))
+    return wallet.unlock(_wallet(ctx), ctx.hide(password), simulated=simulated)
+
+
+def poco(ctx: Context, *, sign: bool = True) -> Poco:
+    """The PoCo contracts of the chosen network; with `sign` able to sign for the account."""
+    from workflows.iexec.poco import Poco
+
+    def make() -> Poco:
+        place = network(ctx)
+        signer = account(ctx) if sign else None
+        return Poco(place.rpc, place.hub, signer, chain_id=place.chain_id, gas_free=place.native or None)
+
+    return ctx.keep("poco-signing" if sign else "poco", make)
+
+
+def sms(ctx: Context, *, sign: bool = True) -> Sms:
+    """The Secret Management Service for SCONE tasks."""
+    from workflows.iexec.sms import Sms
+
+    url = network(ctx).sms.get("scone")
+    if not url:
+        raise Missing(
+            f"{entry(ctx).name} has no SMS for SCONE",
+            "SCONE left this network; use the localnet, or a network with an SMS of its own",
+            name="no_sms",
+        )
+    return ctx.keep("sms", lambda: Sms(url, account(ctx) if sign else None))
+
+
+def transact(
+    ctx: Context, step: str, title: str, key: str, make: Callable[[], Transaction]
+) -> Generator[Event, Any, Receipt]:
+    """Sign, journal, send and await one transaction. One that was journalled before a crash is taken up again.
+
+    The journal holds it before the chain does, so nothing is ever sent twice. `key` says what the
+    transaction is for (an address, a deal): only one for the same purpose is taken up.
+    """
+    from workflows.iexec.connection import Transaction
+
+    chain = poco(ctx)
+    yield TaskChanged(task="tx", title=title, state="running")
+    transaction: Transaction | None = None
+    for intent in reversed(ctx.journal.pending(step)):
+        if intent.data.get("key") != key:
+            continue
+        earlier = Transaction(**intent.data["transaction"])
+        if earlier.chain_id == chain.chain_id() and chain.state(earlier) in ("mined", "pending"):
+            transaction = earlier
+            break
+    if transaction is None:
+        transaction = make()
+        ctx.journal.append(
+            "intent", step, run=ctx.run, data={"key": key, "transaction": dataclasses.asdict(transaction)}
+        )
+        chain.send(transaction)
+    receipt = chain.wait(transaction, cancel=ctx.cancel.event)
+    yield TaskChanged(task="tx", title=title, state="done", detail=f"block {receipt.block}")
+    return receipt
