@@ -32,6 +32,7 @@ from workflows.core.failure import Cancelled, Failed, Missing, Unavailable
 from workflows.core.step import Cancel
 from workflows.localnet import rootfs
 from workflows.localnet.rootfs import Recipe, add_file, add_link
+from workflows.localnet.runtime.build import zipapp
 
 if TYPE_CHECKING:
     from workflows.containers.engine import Engine
@@ -46,7 +47,7 @@ _TRUST_VARIABLES = (
 
 @dataclass(frozen=True)
 class StandIn:
-    """A base image in the engine; `root` is the tag without the runtime, `interpreter` e.g. `Python 3.11.2`."""
+    """A base image in the engine; `root` is it without the runtime, `interpreter` as `Python 3.11.2`."""
 
     kind: str
     image: str
@@ -105,14 +106,14 @@ def stand_in(
     plan = recipe(kind)
     cancel = cancel or Cancel()
     cache = cache or default_cache()
-    runtime = _runtime()
+    runtime = zipapp()
     bundle = trusted_certificates()
     parts = [1, plan.key, plan.npm, _digest(runtime), _digest(root_pem), _digest(bundle)]
     tag = f"creamtea/stand-in:{kind}-{_digest(json.dumps(parts).encode())[:12]}"
     if (found := _find(engine, tag)) is not None:
         return found
     root = root_image(engine, kind, emit, cancel=cancel, cache=cache)
-    with _task(emit, "base", f"stand-in base for {plan.title}"):
+    with task(emit, "base", f"stand-in base for {plan.title}"):
         layer = _layer(plan, runtime, root_pem, bundle, cache, cancel)
         labels = {SIMULATED: "1", "creamtea.kind": kind, "creamtea.root": root, "creamtea.os": plan.os}
         changes = [f'LABEL {name}="{value}"' for name, value in labels.items()]
@@ -135,7 +136,7 @@ def root_image(
     tag = f"creamtea/stand-in-root:{kind}-{plan.key[:12]}"
     if engine.exists(tag):
         return tag
-    with _task(emit, rootfs.TASK, f"root file system: {plan.os} with {plan.title}"):
+    with task(emit, rootfs.TASK, f"root file system: {plan.os} with {plan.title}"):
         made = rootfs.build(plan, cache or default_cache(), engine, emit, cancel or Cancel())
         size = made.tar.stat().st_size
         emit(Progress(task=rootfs.TASK, done=0, total=size))
@@ -276,35 +277,27 @@ def _commit(engine: Engine, base: str, layer: bytes, tag: str, changes: list[str
         engine.create(base, ["/bin/true"], labels={"creamtea.use": "base"}) as container,
         speaking("the stand-in base was not made", "Is the engine's disk full?"),
     ):
-        container.put("/", [layer])
+        container.put("/", layer)
         repository, _, version = tag.partition(":")
         engine.api.commit(container.id, repository=repository, tag=version, changes="\n".join(changes))
 
 
-def _runtime() -> bytes:
-    from workflows.localnet.runtime.build import build_zipapp
-
-    with tempfile.TemporaryDirectory() as folder:
-        target = Path(folder) / "scone"
-        build_zipapp(target)
-        return target.read_bytes()
-
-
 @contextmanager
-def _task(emit: Emit, task: str, title: str) -> Iterator[None]:
+def task(emit: Emit, name: str, title: str) -> Iterator[None]:
+    """Tell the start and the end of a piece of work."""
     started = now()
-    emit(TaskChanged(task=task, title=title, state="running", started=started))
+    emit(TaskChanged(task=name, title=title, state="running", started=started))
     try:
         yield
     except BaseException as error:
         state: TaskState = "cancelled" if isinstance(error, Cancelled) else "failed"
         emit(
             TaskChanged(
-                task=task, title=title, state=state, started=started, ended=now(), detail=str(error)[:200]
+                task=name, title=title, state=state, started=started, ended=now(), detail=str(error)[:200]
             )
         )
         raise
-    emit(TaskChanged(task=task, title=title, state="done", started=started, ended=now()))
+    emit(TaskChanged(task=name, title=title, state="done", started=started, ended=now()))
 
 
 def _digest(content: bytes) -> str:

@@ -5,6 +5,7 @@ Whatever the way, the outcome is one tar in the user's cache folder, named by wh
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import hashlib
 import io
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 TASK = "root"
 PULL_SECONDS = 90.0
+_CLEAN_UP_SECONDS = 15.0
 BASE_JSON = "etc/scone-simulated/base.json"
 _STATUS = "var/lib/dpkg/status"
 
@@ -216,12 +218,22 @@ def _run(argv: list[str], emit: Emit, cancel: Cancel) -> None:
         env={**os.environ, "LC_ALL": "C"},
         start_new_session=True,
     )
-    with cancel.on(lambda: process.send_signal(signal.SIGTERM)), process:
+    end = threading.Thread(target=_end, args=(process,), daemon=True)
+    with cancel.on(end.start), process:
         pipe = cast(IO[bytes], process.stdout).fileno()
         last = _show(iter(lambda: os.read(pipe, 65536), b""), emit)
     cancel.check()
     if process.returncode:
         raise Failed(f"ended with {process.returncode}: {last}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ask the program to end, which unmounts and removes what it made; then whatever is left of its group."""
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_CLEAN_UP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _show(chunks: Iterator[bytes], emit: Emit) -> str:
