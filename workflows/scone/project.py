@@ -1,0 +1,186 @@
+"""A look at an app's folder: what it is written in, where it starts, what goes into the image.
+
+Nothing in the folder is executed or imported, links are not followed, and names are treated as hostile.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from workflows.core.failure import Missing
+from workflows.core.text import clean, plural
+from workflows.scone import manifests, unwanted
+from workflows.scone.manifests import SUFFIXES, Language
+
+MOST_FILES = 20_000
+_KEY_HEAD = 2**16
+_DATA_FOLDERS = ("dataset", "datasets", "iexec_in", "iexec_out")
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A path that does not go into the image, fit to be shown. `dangerous`: a secret, so say it loudly."""
+
+    path: str
+    why: str
+    dangerous: bool = False
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a folder holds. Paths are posix and relative to `root`; sizes in bytes.
+
+    files: what goes into the image. entries: files to start, likeliest first. dependencies: manifests for the
+    install step. requirements: what pyproject.toml asks for. dockerfiles: those already there.
+    excludes: what to keep out of the build context.
+    """
+
+    root: Path
+    name: str
+    language: Language | None
+    why: str
+    entries: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    size: int = 0
+    dependencies: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    dockerfiles: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    excludes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Every folder with something in it that goes into the image: the choices for a region."""
+        found = {str(parent) for path in self.files for parent in PurePosixPath(path).parents}
+        return tuple(sorted(found - {"."}))
+
+
+def look(root: Path) -> Project:
+    """The project in a folder; Missing when there is no such folder or nothing in it."""
+    if not root.is_dir():
+        raise Missing(
+            f"there is no folder {clean(str(root))}",
+            "Give the folder of your app with --project.",
+            name="project",
+        )
+    paths: list[str] = []
+    left_out: list[LeftOut] = []
+    excludes: list[str] = []
+    dockerfiles: list[str] = []
+    notes: list[str] = []
+    size = 0
+    for entry, path, reason in _walk(root):
+        if is_dockerfile(path) and entry.is_file(follow_symlinks=False) and not awkward(entry.name):
+            dockerfiles.append(path)
+        elif reason is not None:
+            left_out.append(LeftOut(clean(path), reason[0], reason[1]))
+            excludes.append(path)
+        elif len(paths) == MOST_FILES:
+            notes.append(f"more than {plural(MOST_FILES, 'file')}: the rest was not looked at")
+            break
+        else:
+            paths.append(path)
+            size += entry.stat(follow_symlinks=False).st_size
+    if not paths and not dockerfiles:
+        raise Missing(
+            f"there is nothing to run in {clean(str(root))}",
+            "Put your app there, or try the sample first: creamtea run demo.",
+            name="empty_project",
+        )
+    package = manifests.package_json(root, paths, notes)
+    found = manifests.entries(root, paths, package)
+    language, why = manifests.language(paths, found)
+    dependencies: tuple[str, ...] = ()
+    requirements: tuple[str, ...] = ()
+    if language == "python":
+        dependencies, requirements = manifests.python(root, paths, notes)
+    elif language == "node":
+        dependencies = manifests.node(root, paths, package, notes)
+    return Project(
+        root=root,
+        name=_slug(root.resolve().name),
+        language=language,
+        why=why,
+        entries=tuple(path for path in found if SUFFIXES[PurePosixPath(path).suffix] == language),
+        files=tuple(paths),
+        size=size,
+        dependencies=dependencies,
+        requirements=requirements,
+        dockerfiles=tuple(sorted(dockerfiles, key=lambda path: (path.count("/"), path))),
+        left_out=tuple(left_out),
+        excludes=tuple(excludes),
+        notes=tuple(notes),
+    )
+
+
+def awkward(name: str) -> bool:
+    """Whether a name means something else to a Dockerfile, or cannot be shown: wildcards, $, quotes …"""
+    return name != clean(name) or name != name.strip() or any(letter in "*?[]\\$\"'`" for letter in name)
+
+
+def is_dockerfile(path: str) -> bool:
+    """Whether a path is named like a Dockerfile: `Dockerfile`, `tee/Dockerfile`, `Dockerfile.sgx`."""
+    name = path.rsplit("/", 1)[-1].lower()
+    return name == "dockerfile" or name.startswith("dockerfile.") or name.endswith(".dockerfile")
+
+
+def _walk(root: Path) -> Iterator[tuple[os.DirEntry[str], str, tuple[str, bool] | None]]:
+    """Every file, and every path that stays out with (why, dangerous); those folders are not entered."""
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            found = sorted(os.scandir(root / folder), key=lambda entry: entry.name)
+        except OSError:
+            continue  # its own entry was reported as unreadable
+        inner = []
+        for entry in found:
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            reason = _reason(root, entry, path)
+            if reason is None and entry.is_dir(follow_symlinks=False):
+                inner.append(path)
+            else:
+                yield entry, path, reason
+        waiting += reversed(inner)
+
+
+def _reason(root: Path, entry: os.DirEntry[str], path: str) -> tuple[str, bool] | None:
+    """(why, dangerous) when an entry stays out; None when it goes in."""
+    if awkward(entry.name):
+        return "its name cannot stand in a Dockerfile: rename it", False
+    if (kind := unwanted.kind(path)) is not None:
+        return unwanted.WHY[kind], kind in unwanted.DANGEROUS
+    full = root / path
+    if entry.is_symlink():
+        try:
+            inside = full.resolve().is_relative_to(root.resolve())
+        except (OSError, RuntimeError):  # a loop
+            inside = False
+        return None if inside else ("a link that leads out of the project", False)
+    if not os.access(full, os.R_OK):
+        return "cannot be read", False
+    if entry.is_dir(follow_symlinks=False):
+        if (full / "pyvenv.cfg").exists():
+            return unwanted.WHY["cache"], False
+        if "/" not in path and entry.name.lower() in _DATA_FOLDERS and not _has_code(full):
+            return "data of a task: it is encrypted and sent, not built into the image", False
+        return None
+    if not entry.is_file(follow_symlinks=False):
+        return "neither a file nor a folder", False
+    if unwanted.holds_private_key(manifests.head(full, _KEY_HEAD)):
+        return "holds a private key", True
+    return None
+
+
+def _has_code(folder: Path) -> bool:
+    return any(path.suffix in SUFFIXES for path in folder.iterdir())
+
+
+def _slug(name: str) -> str:
+    """A name that fits an image: lower case, digits, single dashes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60].rstrip("-") or "app"
