@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
@@ -87,7 +88,8 @@ class _Dataset:
             plain.unlink(missing_ok=True)
             raise Problem("DATASET_DECRYPTION_FAILED", wrong) from None
         except OSError as error:
-            plain.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                plain.unlink(missing_ok=True)
             raise Problem("SAVING_PLAIN_DATASET_FAILED", error.strerror or "it cannot be written") from None
 
 
