@@ -1,0 +1,208 @@
+"""An SMS on loopback whose chain answers from records that a test sets, and wallets of the published vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from eth_account import Account
+
+from workflows.iexec import ids
+from workflows.iexec.records import App, Dataset, Deal, Resource, Task, TaskStatus
+from workflows.iexec.signatures import sign_digest
+from workflows.localnet.sms import challenges
+from workflows.localnet.sms.properties import Pipeline, Stage, TeeServices
+from workflows.localnet.sms.server import Sms
+from workflows.scone.session import Session, parse
+
+# keys of iexec-sms's own test classes (sms.md §13.1)
+DEVELOPER = Account.from_key("0x2fac4d263f1b20bfc33ea2bcb1cbe1521322dbde81d04b0c454ffff1218f0ed6")
+REQUESTER = Account.from_key("0xb8e97e9e217a50dedbe3c0c4c37b85a85a10d4eb23fca6dbad55162cfbb1c450")
+POOL = Account.from_key("0xe2a973b083fae8043543f15313955aecee9de809a318656c1cfb22d3a6d52de1")
+WORKER = Account.from_key("0x" + "77" * 32)
+ENCLAVE = ids.address("0x" + "ee" * 20)
+TASK, DEAL = "0x" + "11" * 32, "0x" + "22" * 32
+APP, DATASET, WORKERPOOL = (ids.address("0x" + digit * 40) for digit in "abc")
+KEY, TAG, MRENCLAVE = "3b" * 32, "b8" * 16, "54" * 32
+URL = "https://example.com/in put.txt"
+
+STAGES = TeeServices(
+    (
+        Pipeline(
+            "v5.9",
+            Stage("pre:5.9", f"{'a1' * 32}|{'a2' * 16}|{'a3' * 32}", "python3 /tee/pre.py", 3 << 30),
+            Stage("post:5.9", "b3" * 32, "python3 /tee/post.py", 4 << 30),
+        ),
+        Pipeline(
+            "v5", Stage("pre:5", "c3" * 32, "pre", 1 << 30), Stage("post:5", "d3" * 32, "post", 1 << 30)
+        ),
+    ),
+    las_image="las:5.9",
+)
+
+
+@dataclass
+class Ledger:
+    """The reads of a chain, answered from records; what is absent raises as a chain client does."""
+
+    owners: dict[str, str] = field(default_factory=dict)
+    tasks: dict[str, Task] = field(default_factory=dict)
+    deals: dict[str, Deal] = field(default_factory=dict)
+    apps: dict[str, App] = field(default_factory=dict)
+    datasets: dict[str, Dataset] = field(default_factory=dict)
+
+    def owner(self, address: str) -> str:
+        return self.owners[ids.address(address)]
+
+    def view_task(self, taskid: str) -> Task:
+        return self.tasks[taskid]
+
+    def view_deal(self, dealid: str) -> Deal | None:
+        return self.deals.get(dealid)
+
+    def app(self, address: str) -> App | None:
+        return self.apps.get(address)
+
+    def dataset(self, address: str) -> Dataset | None:
+        return self.datasets.get(address)
+
+    def change_deal(self, **fields: Any) -> None:
+        self.deals[DEAL] = replace(self.deals[DEAL], **fields)
+
+    def change_task(self, **fields: Any) -> None:
+        self.tasks[TASK] = replace(self.tasks[TASK], **fields)
+
+    def register(self, fingerprint: str) -> None:
+        self.apps[APP] = replace(self.apps[APP], mrenclave=fingerprint.encode())
+
+
+def ledger() -> Ledger:
+    """One active TEE task with a dataset, of a four-part app."""
+    deal = Deal(
+        dealid=DEAL,
+        app=Resource(APP, DEVELOPER.address, 0),
+        dataset=Resource(DATASET, DEVELOPER.address, 0),
+        workerpool=Resource(WORKERPOOL, POOL.address, 0),
+        trust=1,
+        category=0,
+        tag="0x" + "00" * 31 + "03",
+        requester=REQUESTER.address,
+        beneficiary=REQUESTER.address,
+        callback=ids.ZERO_ADDRESS,
+        params='{"iexec_args":"one two"}',
+        start_time=0,
+        bot_first=3,
+        bot_size=2,
+        worker_stake=0,
+        scheduler_reward_ratio=0,
+        sponsor=REQUESTER.address,
+    )
+    task = Task(
+        TASK, TaskStatus.ACTIVE, DEAL, 4, 60, 1, 1, 4_000_000_000, ids.ZERO_HASH, (), ids.ZERO_HASH, b"", b""
+    )
+    fingerprint = f"{KEY}|{TAG}|{MRENCLAVE}|python3 /app/app.py"
+    checksum = "0x" + "cc" * 32
+    return Ledger(
+        owners={APP: DEVELOPER.address, DATASET: DEVELOPER.address, DEVELOPER.address: DEVELOPER.address},
+        tasks={TASK: task},
+        deals={DEAL: deal},
+        apps={APP: App(APP, DEVELOPER.address, "app", "DOCKER", "img", checksum, fingerprint.encode())},
+        datasets={DATASET: Dataset(DATASET, DEVELOPER.address, "data", "/ipfs/QmData", checksum)},
+    )
+
+
+@dataclass
+class Client:
+    """What a test does to an SMS over HTTP."""
+
+    http: aiohttp.ClientSession
+    url: str
+    chain: Ledger
+    posted: list[str]
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: str | bytes | None = None,
+        signature: str | None = None,
+        **more: Any,
+    ) -> tuple[int, str]:
+        headers = {"Authorization": signature} if signature is not None else {}
+        data = body.encode() if isinstance(body, str) else body
+        async with self.http.request(method, self.url + path, data=data, headers=headers, **more) as answer:
+            return answer.status, await answer.text()
+
+    async def status(self, *call: Any, **more: Any) -> int:
+        return (await self.call(*call, **more))[0]
+
+    async def web3(self, value: str, signer: Any = DEVELOPER, address: str = DATASET) -> int:
+        signature = sign_digest(signer, challenges.web3(address, value))
+        return await self.status("POST", f"/secrets/web3?secretAddress={address}", value, signature)
+
+    async def web2(
+        self, name: str, value: str, owner: Any = REQUESTER, signer: Any = None, method: str = "POST"
+    ) -> int:
+        signature = sign_digest(signer or owner, challenges.web2(owner.address, name, value))
+        path = f"/secrets/web2?ownerAddress={owner.address}&secretName={name}"
+        return await self.status(method, path, value, signature)
+
+    async def app(self, value: str, signer: Any = DEVELOPER, address: str = APP) -> tuple[int, str]:
+        signature = sign_digest(signer, challenges.app(address, value))
+        return await self.call("POST", f"/apps/{address}/secrets", value, signature)
+
+    async def requester(self, key: str, value: str, signer: Any = REQUESTER) -> tuple[int, str]:
+        signature = sign_digest(signer, challenges.requester(REQUESTER.address, key, value))
+        return await self.call("POST", f"/requesters/{REQUESTER.address}/secrets/{key}", value, signature)
+
+    async def session(
+        self, worker: Any = WORKER, pool: Any = POOL, header: Any = None, **changes: Any
+    ) -> tuple[int, dict[str, Any]]:
+        digest = challenges.concatenation(worker.address, TASK, ENCLAVE)
+        document = {
+            "chainTaskId": TASK,
+            "dealId": DEAL,
+            "taskIndex": 4,
+            "workerWallet": worker.address,
+            "enclaveChallenge": ENCLAVE,
+            "signature": {"value": sign_digest(pool, digest)},
+        } | changes
+        headers = {"Authorization": sign_digest(header or worker, digest)}
+        async with self.http.post(f"{self.url}/tee/sessions", json=document, headers=headers) as answer:
+            return answer.status, await answer.json()
+
+    async def made(self) -> Session:
+        """A session that must be made: its document as CAS would read it."""
+        status, answer = await self.session()
+        assert status == 200, answer
+        session = parse(self.posted[-1])
+        assert answer == {"data": {"sessionId": session.name, "secretProvisioningUrl": "cas:18765"}}
+        return session
+
+    async def ready(self) -> None:
+        """The secrets without which no session of the ledger's task is made."""
+        assert await self.web3("dataset key") == 204
+        assert await self.web2("iexec-result-iexec-ipfs-token", "worker token", WORKER) == 204
+
+
+Run = Callable[[Callable[[Client], Awaitable[None]]], None]
+
+
+async def serve(folder: Path, chain: Ledger, body: Callable[[Client], Awaitable[None]]) -> None:
+    """Run `body` against an SMS whose state is in `folder`."""
+    posted: list[str] = []
+
+    async def post(text: str) -> str:
+        posted.append(text)
+        return "hash"
+
+    sms = Sms(folder, lambda: chain, post, tee=STAGES)
+    await sms.start()
+    try:
+        async with aiohttp.ClientSession() as http:
+            await body(Client(http, sms.url, chain, posted))
+    finally:
+        await sms.stop()
