@@ -33,7 +33,6 @@ _OWN = {
     "resume": "go on where the last run stopped",
     "runs": "the runs of a project",
     "steps": "the catalogue of steps and their fields",
-    "doctor": "the state of this machine, with a fix for each fault",
     "replay": "play a recorded run back",
 }
 
@@ -83,8 +82,6 @@ def _dispatch(words: list[str]) -> int:
     name, rest = words[0], words[1:]
     if name == "run":
         return _run(parse_run(rest))
-    if name == "doctor":
-        return _run(parse_run(["doctor", "--only", "doctor", *rest]))
     if name in _OWN:
         return int({"resume": _resume, "runs": _runs, "steps": _steps, "replay": _replay}[name](rest))
     command = commands().get(name)
@@ -183,7 +180,7 @@ def prepare(project: Path, workflow: str, *, sample: bool = True) -> tuple[list[
 
     Missing when the folder does not exist or the workflow is unknown.
     """
-    steps = catalog().workflow("onboard" if workflow == "doctor" else workflow)
+    steps = catalog().workflow(workflow)
     folder = project.expanduser().resolve()
     if workflow == "demo" and sample:
         folder = demo_project(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 import tarfile
@@ -23,13 +24,14 @@ class Context:
     """A build context: `folder`, the Dockerfile's text (may differ from the disk), files only in memory.
 
     `extra` maps paths in the context to bytes and wins over the disk; those that start with `#!` are
-    executable. `name` is the Dockerfile's path in the archive.
+    executable. `name` is the Dockerfile's path in the archive; `apart` are further lines for .dockerignore.
     """
 
     folder: Path
     dockerfile: str
     extra: Mapping[str, bytes] = field(default_factory=dict)
     name: str = "Dockerfile"
+    apart: tuple[str, ...] = ()
 
     def rewritten(
         self, mapping: Mapping[str, str], args: Mapping[str, str] | None = None
@@ -45,6 +47,18 @@ class Context:
     def secrets(self) -> list[Secret]:
         """The files that .dockerignore lets pass and that must not be sent; most are left out anyway."""
         return [secret for _, secret in self._judged() if secret is not None]
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of all that is sent but for the times: equal inputs, equal digest."""
+        memory = {**self.extra, self.name: self.dockerfile.encode()}
+        whole = hashlib.sha256()
+        for path in sorted({*self.paths(), *memory}):
+            blocks = (
+                _held(path, memory[path]) if path in memory else _stored(self.folder, path, timeless=True)
+            )
+            for block in blocks:
+                whole.update(block)
+        return whole.hexdigest()
 
     def archive(self) -> Iterator[bytes]:
         """The tar in blocks: GNU format, sorted, owner 0, whole-second times; Failed for an unreadable file.
@@ -64,7 +78,7 @@ class Context:
     def _judged(self) -> Iterator[tuple[str, Secret | None]]:
         from docker.utils.build import PatternMatcher
 
-        matcher = PatternMatcher([*self._ignored(), *CLOSED, *(f"**/{name}" for name in CLOSED)])
+        matcher = PatternMatcher([*self._ignored(), *self.apart, *CLOSED, *(f"**/{name}" for name in CLOSED)])
         try:
             found = sorted(matcher.walk(str(self.folder)))
         except OSError as error:
@@ -96,12 +110,12 @@ def _held(path: str, content: bytes) -> Iterator[bytes]:
     yield b"\0" * (-info.size % 512)
 
 
-def _stored(folder: Path, path: str) -> Iterator[bytes]:
+def _stored(folder: Path, path: str, *, timeless: bool = False) -> Iterator[bytes]:
     file = folder / path
     try:
         status = file.lstat()
         info = tarfile.TarInfo(path)
-        info.mode, info.mtime = stat.S_IMODE(status.st_mode), max(0, int(status.st_mtime))
+        info.mode, info.mtime = stat.S_IMODE(status.st_mode), 0 if timeless else max(0, int(status.st_mtime))
         if stat.S_ISDIR(status.st_mode):
             info.type = tarfile.DIRTYPE
             yield _header(info)

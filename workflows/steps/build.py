@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from workflows.containers.context import Context as BuildContext
 
 INPUTS = "creamtea.inputs"
+OURS = ("creamtea.toml", "creamtea-results")  # they change with every run and belong in no image
 
 
 def _image(ctx: Context) -> str:
@@ -87,13 +88,17 @@ class Build(Step):
         from workflows.containers.build import build
 
         context, changes = self._context(ctx)
-        for secret in context.left_out():
-            yield Noted(level="warning", text=f"{secret.path} is not sent to the builder: {secret.why}")
-        for change in changes:
-            yield Noted(
-                text=f"line {change.line} is built as: {change.after}",
-                hint="in the archive only, not on disk",
+        base = ctx.outputs["base_image"]
+        for secret in context.secrets():
+            fate = (
+                "GOES to the builder: name it in .dockerignore"
+                if secret.sent
+                else "is not sent to the builder"
             )
+            yield Noted(level="warning", text=f"{secret.path} {fate}: {secret.why}")
+        for change in changes:
+            told = f"line {change.line}: {change.before} is built from {change.after}"
+            yield Noted(text=told, hint=f"{base['stand_in']}; only in what is sent, not on disk")
         log = ctx.run_dir / "steps" / "build.log"
         built = yield from build(
             world.engine(ctx), context, tag=str(ctx["image"]), builder=ctx["builder"],
@@ -109,12 +114,10 @@ class Build(Step):
 
         path = Path(str(ctx.outputs["dockerfile"]["path"]))
         base = ctx.outputs["base_image"]
-        context: BuildContext = BuildContext(ctx.project, path.read_text(), name=path.name)
+        context: BuildContext = BuildContext(ctx.project, path.read_text(), name=path.name, apart=OURS)
         if base["reference"] == base["used"]:
             return context, []
-        mapping = {str(base["reference"]): str(base["used"])}
-        _, changes = context.rewrite(mapping)
-        return context.rewritten(mapping), changes
+        return context.rewritten({str(base["reference"]): str(base["used"])})
 
     def _digest(self, ctx: Context) -> str:
         """The hash of all that the build reads: the archive, base included by its name."""

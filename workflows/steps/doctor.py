@@ -48,6 +48,7 @@ class Doctor(Step):
     title = "Check"
     heading = "Check the machine"
     workflows = ("onboard", "demo", "deploy")
+
     def command(self, ctx: Context) -> str:
         return "docker version && ls /dev/sgx* /dev/isgx"
 

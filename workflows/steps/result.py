@@ -34,7 +34,7 @@ class Result(Step):
     heading = "Open the result"
     after = ("watch",)
     fields = (
-        Field("output", "Folder for the result", "path", required=False, metavar="DIR", help="results/<task> otherwise"),
+        Field("output", "Folder for the result", "path", required=False, metavar="DIR", help="creamtea-results/<task> otherwise"),
     )  # fmt: skip
 
     def command(self, ctx: Context) -> str:
@@ -103,7 +103,7 @@ class Result(Step):
         return target
 
     def _folder(self, ctx: Context, taskid: str) -> Path:
-        chosen = Path(str(ctx["output"])) if ctx["output"] else ctx.project / "results" / taskid[:18]
+        chosen = Path(str(ctx["output"])) if ctx["output"] else ctx.project / "creamtea-results" / taskid[:18]
         folder, count = chosen, 1
         while folder.exists():
             count += 1

@@ -134,11 +134,9 @@ def _open(ctx: Context, password: str | None) -> LocalAccount:
 
     simulated = entry(ctx).simulated
     if _public(ctx):
-        from eth_account import Account
+        from workflows.localnet.genesis import account as public_account
 
-        from workflows.localnet.deployment import development_key
-
-        return Account.from_key(development_key("requester"))
+        return public_account("requester")
     if password is None:
         if not ctx["password_file"]:
             raise Missing("the wallet is locked", "give --password-file FILE", name="no_password")

@@ -1,0 +1,89 @@
+"""The command `decrypt`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from workflows.commands.encrypt import required
+from workflows.core.command import Argument, Command, Emit, Result
+from workflows.core.events import Progress
+from workflows.core.failure import Missing
+
+
+class Decrypt(Command):
+    """Decrypt a dataset or a result archive, told apart by content."""
+
+    name = "decrypt"
+    arguments = (
+        Argument("file", "an encrypted dataset, or a result as it was downloaded", metavar="FILE"),
+        Argument("--output", "the plain file, or a new folder for an archive", metavar="F"),
+        Argument("--key-file", "the dataset's key, or the private key of the result", metavar="K"),
+        Argument("--passphrase-file", "where the private key's passphrase is", metavar="P"),
+        Argument("--checksum", "the dataset's checksum on the chain, compared first", metavar="0xHEX"),
+    )
+
+    def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
+        from workflows.iexec import results
+
+        source, output = required(options, "file", "output")
+
+        def progress(done: int, total: int) -> None:
+            emit(Progress(task="decrypt", done=done, total=total))
+
+        if results.kind(source) is None:
+            return self._dataset(options, source, output, progress)
+        key = None
+        if results.kind(source) != "plain":
+            key = _private_key(options)
+        opened = results.extract(source, output, key, progress=progress)
+        return Result(
+            {
+                "kind": f"result {opened.kind}",
+                "output": str(opened.folder),
+                "files": list(opened.files),
+                "size": opened.size,
+                "warnings": list(opened.warnings),
+            }
+        )
+
+    @staticmethod
+    def _dataset(options: Mapping[str, Any], source: Path, output: Path, progress: Any) -> Result:
+        from workflows.iexec import dataset
+
+        (key_file,) = required(options, "key_file")
+        opened = dataset.decrypt(
+            source, output, dataset.read_key(key_file), options["checksum"], progress=progress
+        )
+        return Result(
+            {
+                "kind": f"dataset {opened.kind}",
+                "output": str(output),
+                "files": [output.name],
+                "size": opened.size,
+                "warnings": list(opened.warnings),
+            }
+        )
+
+    def lines(self, document: Mapping[str, Any]) -> Iterable[str]:
+        yield f"{document['kind']} decrypted into {document['output']}"
+        yield from (f"  {name}" for name in document["files"])
+        yield from (f"! {warning}" for warning in document["warnings"])
+
+
+def _private_key(options: Mapping[str, Any]) -> Any:
+    from workflows.iexec import keys
+
+    (key_file,) = required(options, "key_file")
+    passphrase = None
+    if options["passphrase_file"]:
+        passphrase = Path(options["passphrase_file"]).expanduser().read_text().rstrip("\r\n")
+    elif keys.is_protected(key_file):
+        import getpass
+        import sys
+
+        if not sys.stdin.isatty():
+            raise Missing("the private key needs its passphrase", "give --passphrase-file P", name="missing")
+        passphrase = getpass.getpass(f"passphrase of {key_file}: ")
+    return keys.load_private(key_file, passphrase)
