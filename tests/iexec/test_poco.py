@@ -185,7 +185,7 @@ def test_escrow(world: World) -> None:
     assert failure(poco.withdraw, before.stake + 51).name == "escrow_balance"
     poco.run(lambda: poco.withdraw(50))
     assert poco.account_of(me) == before
-    assert failure(poco.deposit, 10**30).name == "insufficient_gas_funds"
+    assert failure(poco.deposit, 10**30).name == "wallet_balance"
 
 
 def test_cancelled_order_is_used_up(world: World) -> None:

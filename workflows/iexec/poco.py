@@ -16,6 +16,7 @@ from typing import Any
 from workflows.core.failure import Failed
 from workflows.iexec import ids, reverts
 from workflows.iexec.connection import Receipt, Transaction
+from workflows.iexec.cost import rlc
 from workflows.iexec.hub import WEI_PER_NRLC, Hub, app_arguments, dataset_arguments
 from workflows.iexec.ids import ZERO_ADDRESS, unhex
 from workflows.iexec.orders import AppOrder, DatasetOrder, Order, RequestOrder, WorkerpoolOrder
@@ -47,7 +48,13 @@ class Poco(Hub):
         return self.prepare(call, "deploy workerpool", predicted=predicted)
 
     def deposit(self, amount: int) -> Transaction:
-        """Move nRLC from the wallet into the escrow."""
+        """Move nRLC from the wallet into the escrow; Failed `wallet_balance` when the wallet holds less."""
+        if (held := self.wallet_balance(self.sender)) < amount:
+            raise Failed(
+                f"the wallet holds {rlc(held)}, less than the {rlc(amount)} to deposit",
+                f"Send {rlc(amount - held)} to {self.sender}, or deposit less.",
+                name="wallet_balance",
+            )
         if self.native:
             return self.prepare(self.hub.functions.deposit(), "deposit", value=amount * WEI_PER_NRLC)
         call = self.contract("token", self.rlc or "").functions.approveAndCall(self.address, amount, b"")
