@@ -125,6 +125,10 @@ class Journal:
                     self._damaged(raw, position, number, error)
                     break
             position += len(line) + 1
+        else:
+            if raw and not raw.endswith(b"\n"):  # whole but for its end: or the next line would join it
+                with self.path.open("ab") as file:
+                    file.write(b"\n")
         return entries
 
     def _damaged(self, raw: bytes, position: int, number: int, error: Exception) -> None:

@@ -1,0 +1,282 @@
+"""The engine: order, questions, resuming, cancelling, failures, and that secrets reach no event."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from workflows.core.catalog import Catalog
+from workflows.core.engine import Back, Engine
+from workflows.core.events import Asked, Event, Lines, Noted, RunEnded, StepEnded, TaskChanged, to_json
+from workflows.core.failure import Failed, Missing
+from workflows.core.fields import Choice, Field, Filled
+from workflows.core.journal import Journal
+from workflows.core.listen import listen
+from workflows.core.manifest import Manifest
+from workflows.core.step import Cancel, Context, Done, Step, Work
+
+
+class Base(Step):
+    """A step for tests."""
+
+    workflows = ("all",)
+    heading = "Heading"
+
+    def command(self, ctx: Context) -> str:
+        return f"do {self.id}"
+
+
+class First(Base):
+    id, title = "first", "First"
+    fields = (
+        Field("name", "Name", default="world", manifest="app.name"),
+        Field("size", "Size", "number", default=3),
+        Field("kind", "Kind", "choice", choices=lambda _: [Choice("a"), Choice("b")], default="a"),
+    )
+
+    def run(self, ctx: Context) -> Work:
+        yield TaskChanged(task="t", title="task", state="running")
+        yield Lines(task="t", text=(f"hello {ctx['name']}",))
+        return {"greeting": f"hello {ctx['name']}"}
+
+
+class Second(Base):
+    id, title, after = "second", "Second", ("first",)
+
+    def done(self, ctx: Context) -> Done | None:
+        return Done(ctx.previous.data["outputs"], "as before") if ctx.previous else None
+
+    def run(self, ctx: Context) -> Work:
+        agreed = yield Asked(field="sign", question="Sign?")
+        if not agreed:
+            raise Failed("you said no", "say yes", name="refused")
+        return {"from": ctx.outputs["first"]["greeting"]}
+
+
+class Face:
+    """Answers as told and keeps what it was asked."""
+
+    def __init__(self, answers: Sequence[Any] = (), retries: int = 0) -> None:
+        self.answers = list(answers)
+        self.retries = retries
+        self.forms: list[Sequence[Filled]] = []
+        self.fills: list[Any] = []
+
+    def fill(self, step: Step, form: Sequence[Filled]) -> Mapping[str, Any]:
+        self.forms.append(form)
+        given = self.fills.pop(0) if self.fills else {}
+        if isinstance(given, Back):
+            raise given
+        return {**{filled.field.name: filled.value for filled in form}, **given}
+
+    def answer(self, asked: Asked) -> Any:
+        return self.answers.pop(0)
+
+    def failed(self, step: Step, failure: Failed) -> Literal["retry", "stop"]:
+        self.retries -= 1
+        return "retry" if self.retries >= 0 else "stop"
+
+
+def go(
+    folder: Path, face: Face, steps: Sequence[Step] = (First(), Second()), **options: Any
+) -> tuple[int, list[Event], Context]:
+    ctx = Context(folder, Journal(folder), Manifest(folder), workflow="all", run="r1")
+    ctx.interactive = options.pop("interactive", False)
+    events: list[Event] = []
+    run_options = {name: options.pop(name) for name in ("start", "only", "force") if name in options}
+    engine = Engine(steps, ctx, events.append, face, **options)
+    return engine.run(**run_options), events, ctx
+
+
+def ended(events: Sequence[Event], step: str) -> StepEnded:
+    return next(event for event in events if isinstance(event, StepEnded) and event.step == step)
+
+
+def test_a_run_ends_with_the_outputs_of_its_steps(tmp_path: Path) -> None:
+    code, events, _ = go(tmp_path, Face([True]))
+    assert code == 0
+    last = events[-1]
+    assert isinstance(last, RunEnded)
+    assert last.outputs == {"first": {"greeting": "hello world"}, "second": {"from": "hello world"}}
+    assert all(event.run == "r1" and event.at for event in events)
+    assert {event.step for event in events} == {None, "first", "second"}
+
+
+def test_a_second_run_does_nothing_twice(tmp_path: Path) -> None:
+    go(tmp_path, Face([True]))
+    code, events, _ = go(tmp_path, Face())
+    assert code == 0
+    assert ended(events, "second").outcome == "skipped"
+    assert ended(events, "second").outputs == {"from": "hello world"}
+
+
+def test_changed_inputs_and_force_do_it_again(tmp_path: Path) -> None:
+    go(tmp_path, Face([True]))
+    _, events, _ = go(tmp_path, Face([True]), given={"name": "moon"})
+    assert ended(events, "second").outcome == "done"
+    _, events, _ = go(tmp_path, Face([True]), given={"name": "moon"}, force=True)
+    assert ended(events, "second").outcome == "done"
+
+
+def test_where_a_value_comes_from(tmp_path: Path) -> None:
+    (tmp_path / "creamtea.toml").write_text("# mine\n[app]\nname = 'manifest'\n")
+    face = Face([True])
+    go(tmp_path, face, given={"size": "7"}, environ={"CREAMTEA_KIND": "b", "CREAMTEA_SIZE": "9"})
+    found = {filled.field.name: (filled.value, filled.source) for filled in face.forms[0]}
+    assert found == {"name": ("manifest", "manifest"), "size": (7, "flag"), "kind": ("b", "environment")}
+    assert (tmp_path / "creamtea.toml").read_text().startswith("# mine\n")
+
+
+def test_a_bad_value_is_refused_with_its_flag(tmp_path: Path) -> None:
+    code, events, _ = go(tmp_path, Face(), given={"size": "many"})
+    error = ended(events, "first").error
+    assert code == 2
+    assert error is not None
+    assert "many is not a whole number" in error["message"]
+    assert "--size" in error["hint"]
+
+
+def test_a_person_is_asked_again_until_the_value_is_right(tmp_path: Path) -> None:
+    face = Face([True])
+    face.fills = [{"kind": "z"}, {"kind": "b"}]
+    code, _, ctx = go(tmp_path, face, interactive=True)
+    assert code == 0
+    assert ctx["kind"] == "b"
+    assert "z is not one of a, b" in str(face.forms[1][2].problem)
+
+
+def test_back_to_an_earlier_step(tmp_path: Path) -> None:
+    class Third(Base):
+        id, title, after = "third", "Third", ("second",)
+        fields = (Field("last", "Last", default="x"),)
+
+        def run(self, ctx: Context) -> Work:
+            yield Noted(text="third")
+            return {}
+
+    face = Face([True, True])
+    face.fills = [{"name": "one"}, Back("first"), {"name": "two"}, {}]
+    code, _, ctx = go(tmp_path, face, [First(), Second(), Third()], interactive=True)
+    assert code == 0
+    assert ctx.outputs["second"] == {"from": "hello two"}
+
+
+def test_a_failure_stops_the_run_and_names_what_to_do(tmp_path: Path) -> None:
+    code, events, _ = go(tmp_path, Face([False]))
+    assert code == 1
+    assert ended(events, "second").error == {"name": "refused", "message": "you said no", "hint": "say yes"}
+    assert events[-1].outcome == "failed"  # type: ignore[attr-defined]
+
+
+def test_retry_runs_the_step_again(tmp_path: Path) -> None:
+    code, events, _ = go(tmp_path, Face([False, True], retries=1))
+    assert code == 0
+    assert [event.outcome for event in events if isinstance(event, StepEnded)] == ["done", "failed", "done"]
+
+
+def test_our_own_bug_is_told_apart(tmp_path: Path) -> None:
+    class Broken(Base):
+        id, title = "broken", "Broken"
+
+        def run(self, ctx: Context) -> Work:
+            yield Noted(text="so far")
+            raise ZeroDivisionError("oops \x1b[2J")
+
+    code, events, _ = go(tmp_path, Face(), [Broken()])
+    assert code == 70
+    assert ended(events, "broken").error["name"] == "crashed"  # type: ignore[index]
+    assert any(isinstance(event, Lines) and event.task == "traceback" for event in events)
+    assert "\\u001b" not in "".join(map(to_json, events))
+
+
+def test_cancel_reaches_the_step_which_cleans_up(tmp_path: Path) -> None:
+    cleaned: list[str] = []
+
+    class Long(Base):
+        id, title = "long", "Long"
+
+        def run(self, ctx: Context) -> Work:
+            try:
+                while True:
+                    yield Noted(text="working")
+                    ctx.cancel.set()
+            finally:
+                cleaned.append("yes")
+
+    code, events, _ = go(tmp_path, Face(), [Long()])
+    assert code == 130
+    assert cleaned == ["yes"]
+    assert ended(events, "long").outcome == "cancelled"
+    assert events[-1].outcome == "cancelled"  # type: ignore[attr-defined]
+
+
+def test_a_secret_reaches_no_event(tmp_path: Path) -> None:
+    class Leaky(Base):
+        id, title = "leaky", "Leaky"
+
+        def run(self, ctx: Context) -> Work:
+            password = yield Asked(field="password", question="password", kind="secret")
+            yield Noted(text=f"using {password}")
+            yield Lines(task="t", text=(f"curl -u me:{password}",))
+            raise Failed(f"{password} was refused", f"not {password}")
+
+    _, events, ctx = go(tmp_path, Face(["hunter2222"]), [Leaky()])
+    assert "hunter2222" not in "".join(map(to_json, events))
+    assert "hunter2222" not in ctx.journal.path.read_text()
+
+
+def test_only_and_from_use_what_earlier_runs_left(tmp_path: Path) -> None:
+    go(tmp_path, Face([True]))
+    code, events, _ = go(tmp_path, Face([True]), only="second", force=True)
+    assert code == 0
+    assert ended(events, "second").outputs == {"from": "hello world"}
+    assert not [event for event in events if event.step == "first"]
+    with pytest.raises(Missing, match="no step 'nowhere'"):
+        go(tmp_path, Face(), start="nowhere")
+
+
+def test_the_catalogue_orders_by_after_and_refuses_nonsense() -> None:
+    assert [step.id for step in Catalog([Second(), First()]).steps] == ["first", "second"]
+    with pytest.raises(ValueError, match="share an id"):
+        Catalog([First(), First()])
+    with pytest.raises(ValueError, match="unknown steps: first"):
+        Catalog([Second()])
+    with pytest.raises(Missing, match="no workflow 'none'"):
+        Catalog([First()]).workflow("none")
+
+
+def test_listen_turns_calls_into_events_and_brings_back_result_and_error() -> None:
+    def work(emit: Any) -> int:
+        emit(Noted(text="one"))
+        return 7
+
+    generator = listen(work, Cancel())
+    assert next(generator) == Noted(text="one")
+    with pytest.raises(StopIteration) as stop:
+        next(generator)
+    assert stop.value.value == 7
+
+    def broken(emit: Any) -> int:
+        raise Failed("no")
+
+    with pytest.raises(Failed, match="no"):
+        next(listen(broken, Cancel()))
+
+
+def test_closing_listen_cancels_its_work() -> None:
+    cancel, over = Cancel(), threading.Event()
+
+    def work(emit: Any) -> None:
+        emit(Noted(text="started"))
+        while not cancel.is_set():
+            pass
+        over.set()
+
+    generator = listen(work, cancel)
+    next(generator)
+    generator.close()
+    assert over.is_set()

@@ -1,0 +1,95 @@
+"""A run on disk: whole logs, private modes, and a replay that is the same run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workflows.core.events import (
+    Event,
+    Lines,
+    Noted,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+    TaskChanged,
+)
+from workflows.core.failure import Missing
+from workflows.core.manifest import Manifest
+from workflows.core.record import Recorder, new_run, read, replay, runs
+
+AT = "2026-01-02T03:04:0{}.000Z"
+RUN: list[Event] = [
+    RunStarted(at=AT.format(0), run="r", workflow="onboard", network="localnet", project="/p"),
+    StepStarted(at=AT.format(1), run="r", step="build", title="Build", command="docker build ."),
+    TaskChanged(at=AT.format(1), run="r", step="build", task="t", title="[1/2] RUN", state="running"),
+    Lines(at=AT.format(2), run="r", step="build", task="t", text=("one", "two")),
+    Noted(at=AT.format(3), run="r", step="build", level="warning", text="mind", hint="this"),
+    StepEnded(at=AT.format(4), run="r", step="build", outcome="done", outputs={"image": "x"}, seconds=3.0),
+    RunEnded(at=AT.format(5), run="r", outcome="done", outputs={"build": {"image": "x"}}, seconds=5.0),
+]
+
+
+def recorded(folder: Path) -> Path:
+    _, place = new_run(folder)
+    recorder = Recorder(place)
+    for event in RUN:
+        recorder(event)
+    recorder.close()
+    return place
+
+
+def test_replaying_is_the_same_run(tmp_path: Path) -> None:
+    path = recorded(tmp_path) / "events.jsonl"
+    assert list(read(path)) == RUN
+    found: list[Event] = []
+    pauses: list[float] = []
+    replay(path, found.append, speed=2, sleep=pauses.append)
+    assert found == RUN
+    assert pauses == [0.5] * 5
+    replay(path, found.append, speed=0, sleep=lambda _: pytest.fail("slept"))
+
+
+def test_the_whole_log_is_on_disk_and_private(tmp_path: Path) -> None:
+    place = recorded(tmp_path)
+    log = (place / "steps" / "build.log").read_text()
+    assert "t | one\nt | two\n" in log
+    assert "$ docker build ." in log
+    for path in (place / "events.jsonl", place / "steps" / "build.log"):
+        assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_runs_are_listed_newest_first_with_how_they_ended(tmp_path: Path) -> None:
+    recorded(tmp_path)
+    interrupted = recorded(tmp_path) / "events.jsonl"
+    lines = interrupted.read_text().splitlines(keepends=True)
+    interrupted.write_text("".join(lines[:3]) + '{"torn')
+    first, second = runs(tmp_path)
+    assert (first["outcome"], first["step"]) == (None, "build")
+    assert (second["outcome"], second["workflow"], second["network"]) == ("done", "onboard", "localnet")
+
+
+def test_what_is_no_recording_is_refused_by_line(tmp_path: Path) -> None:
+    bad = tmp_path / "events.jsonl"
+    bad.write_text("hello\n")
+    with pytest.raises(Missing, match="line 1"):
+        list(read(bad))
+    with pytest.raises(Missing, match="cannot be read"):
+        list(read(tmp_path / "none.jsonl"))
+
+
+def test_the_manifest_keeps_comments_and_refuses_what_is_no_toml(tmp_path: Path) -> None:
+    path = tmp_path / "creamtea.toml"
+    path.write_text('# why\nheap = "1G" # big\n')
+    manifest = Manifest(tmp_path)
+    manifest.set("networks.localnet.app", "0x1")
+    manifest.set("heap", "2G")
+    assert path.read_text().startswith('# why\nheap = "2G" # big\n')
+    assert Manifest(tmp_path).get("networks.localnet.app") == "0x1"
+    manifest.set("heap", None)
+    assert Manifest(tmp_path).get("heap") is None
+    path.write_text("heap = \n")
+    with pytest.raises(Missing, match="line 1"):
+        Manifest(tmp_path)
