@@ -154,7 +154,8 @@ def _install_node(emit: Emit) -> list[str]:
 
 def _run(command: list[str], emit: Emit, *, hint: str, cwd: Path | None = None) -> None:
     """Run to the end, its output as events; Unavailable with its last words when it fails."""
-    environment = {**os.environ, "NO_COLOR": "1", "PIP_PROGRESS_BAR": "off"}
+    # Node brings a CA list of its own; one that this machine's administrator added counts here too.
+    environment = {**os.environ, "NO_COLOR": "1", "PIP_PROGRESS_BAR": "off", "NODE_USE_SYSTEM_CA": "1"}
     last = ""
     try:
         with subprocess.Popen(
