@@ -24,9 +24,6 @@ class AttestationFailed(Exception):  # noqa: N818 - reads as a sentence where it
 Verify = Callable[[bytes], Quote]
 
 
-Verify = Callable[[bytes], Quote]
-
-
 def report_data(nonce: bytes, config_id: str, certificate: bytes) -> bytes:
     """The 64 bytes that a quote for this connection must carry."""
     bound = nonce + config_id.encode() + hashlib.sha256(certificate).digest()

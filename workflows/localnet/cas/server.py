@@ -146,6 +146,10 @@ class Cas:
             log.warning("attestation refused: %s", error)
             await _send(writer, {"error": str(error)})
             return
+        except Exception:  # the enclave must hear that it gets nothing, instead of waiting
+            log.exception("attestation failed")
+            await _send(writer, {"error": "CAS could not decide: internal error"})
+            return
         log.info("attested %s", config_id)
         await _send(writer, {"ok": answer})
 

@@ -1,0 +1,124 @@
+"""The client API of CAS over real TLS: who may create, read and update a session."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import aiohttp
+import pytest
+from cas_world import KEY, SECRET, World, session
+
+from workflows.core.failure import Failed
+from workflows.localnet.cas import tls
+from workflows.scone.session import render
+
+On = Callable[[Callable[[World], Awaitable[None]]], None]
+
+
+def test_a_session_is_created_read_by_its_creator_and_outlives_a_restart(on_cas: On) -> None:
+    text = render(session())
+
+    async def first(world: World) -> None:
+        digest = await world.client().post(text)
+        assert digest == hashlib.sha256(text.encode()).hexdigest()
+        assert await world.request("POST", "/v1/sessions", render(session("two"))) == (
+            201,
+            {"hash": hashlib.sha256(render(session("two")).encode()).hexdigest()},
+        )
+
+    async def second(world: World) -> None:
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        for path in ("/v1/sessions/one", f"/v1/sessions/one?hash={digest}"):
+            assert await world.request("GET", path) == (200, {"session": text, "hash": digest})
+        status, _ = await world.request("GET", f"/v1/sessions/one?hash={'0' * 64}")
+        assert status == 404
+        status, answer = await world.request("GET", "/v1/sessions/one", client="stranger")
+        assert (status, "not found" in answer["error"]) == (404, True)
+        for path in world.folder.joinpath("cas").rglob("*"):
+            if path.is_file():
+                assert SECRET.encode() not in path.read_bytes()
+                assert KEY.encode() not in path.read_bytes()
+                assert path.stat().st_mode & 0o077 == 0
+
+    on_cas(first)
+    on_cas(second)
+
+
+def test_a_text_that_is_no_session_is_refused_with_line_and_reason(on_cas: On) -> None:
+    async def body(world: World) -> None:
+        text = render(session()) + "colour: blue\n"
+        status, answer = await world.request("POST", "/session", text)
+        assert (status, answer["line"]) == (400, text.count("\n"))
+        assert answer["reason"] == "'colour' is not a field of the session"
+        with pytest.raises(Failed, match="line 1") as caught:
+            await world.client().post("name: ü\nversion: '0.3'\n")
+        assert caught.value.name == "session_refused"
+
+    on_cas(body)
+
+
+def test_without_a_certificate_that_cas_knows_there_is_no_connection(on_cas: On) -> None:
+    async def body(world: World) -> None:
+        unknown = tls.client_pair(world.folder / "elsewhere", "unknown")
+        for pair in (None, unknown):
+            context = tls.client_context(pair, world.root.read_text())
+            with pytest.raises((aiohttp.ClientError, OSError, ssl.SSLError)):
+                async with aiohttp.ClientSession() as http:
+                    await http.post(f"{world.cas.url}/session", data=render(session()), ssl=context)
+        world.cas.enrol(unknown.certificate.read_text())
+        context = tls.client_context(unknown, world.root.read_text())
+        async with aiohttp.ClientSession() as http:
+            answer = await http.post(f"{world.cas.url}/session", data=render(session()), ssl=context)
+            assert answer.status == 201
+
+    on_cas(body)
+
+
+def test_policies_of_reading_and_updating(on_cas: On) -> None:
+    async def body(world: World) -> None:
+        friend = tls.key_hash(world.cas.client("friend").der())
+        await world.client().post(render(session("open", read=("ANY",))))
+        await world.client().post(render(session("shared", read=("CREATOR", friend))))
+        await world.client().post(render(session("closed", read=("NONE",))))
+        for name, who, status in (
+            ("open", "stranger", 200),
+            ("shared", "sms", 200),
+            ("shared", "friend", 200),
+            ("shared", "stranger", 404),
+            ("closed", "sms", 404),
+        ):
+            assert (await world.request("GET", f"/v1/sessions/{name}", client=who))[0] == status
+
+        fixed = render(session("fixed", update=("NONE",)))
+        digest = await world.client().post(fixed)
+        again = render(session("fixed", update=("NONE",), predecessor=digest))
+        assert (await world.request("POST", "/session", again))[0] == 403
+
+        digest = await world.client().post(render(session("moving")))
+        assert (await world.request("POST", "/session", render(session("moving"))))[0] == 409
+        stale = render(session("moving", predecessor="0" * 64))
+        assert (await world.request("POST", "/session", stale))[0] == 409
+        newer = render(session("moving", predecessor=digest))
+        assert (await world.request("POST", "/session", newer, client="stranger"))[0] == 403
+        assert (await world.request("POST", "/session", newer))[0] == 201
+        assert (await world.request("POST", "/session", render(session("new", predecessor=digest))))[0] == 404
+
+    on_cas(body)
+
+
+def test_an_update_keeps_the_keys_of_volumes_and_the_owner(on_cas: On) -> None:
+    async def body(world: World) -> None:
+        first = session(update=("ANY",))
+        digest = await world.client().post(render(first))
+        before = await world.attested("one/app")
+        newer = replace(first, predecessor=digest, read=("CREATOR",))
+        assert (await world.request("POST", "/session", render(newer), client="stranger"))[0] == 201
+        after = await world.attested("one/app")
+        assert [v.key for v in before.volumes] == [v.key for v in after.volumes]
+        assert (await world.request("GET", "/v1/sessions/one"))[0] == 200
+        assert (await world.request("GET", "/v1/sessions/one", client="stranger"))[0] == 404
+
+    on_cas(body)
