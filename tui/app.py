@@ -63,7 +63,7 @@ class Creamtea(App[int]):
     def start_run(self, options: Any) -> None:
         """Show the wizard and run the workflow on a thread of its own."""
         try:
-            steps, ctx = cli.prepare(options.project, options.workflow)
+            steps, ctx = cli.prepare(options)
         except Failed as failure:
             self.notify(f"{failure.message}. {failure.hint}", severity="error", markup=False)
             return

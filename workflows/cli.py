@@ -175,15 +175,14 @@ def parse_run(words: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def prepare(project: Path, workflow: str, *, sample: bool = True) -> tuple[list[Step], Context]:
-    """The steps of a workflow and the context of a run in this folder.
+def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
+    """The steps of a workflow and the context of a run: `options` of `parse_run`.
 
     Missing when the folder does not exist or the workflow is unknown.
     """
+    workflow: str = options.workflow
     steps = catalog().workflow(workflow)
-    folder = project.expanduser().resolve()
-    if workflow == "demo" and sample:
-        folder = demo_project(folder)
+    folder = demo_project(options) if workflow == "demo" else options.project.expanduser().resolve()
     if not folder.is_dir():
         raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
     ctx = Context(folder, Journal(folder), Manifest(folder), workflow=workflow)
@@ -191,15 +190,25 @@ def prepare(project: Path, workflow: str, *, sample: bool = True) -> tuple[list[
     return steps, ctx
 
 
-def demo_project(folder: Path) -> Path:
-    """The folder of the demo: a copy of the bundled sample under the user's data, unless one is given."""
-    from workflows.scone.sample import unpack
+def demo_project(options: argparse.Namespace) -> Path:
+    """The folder of the demo: the bundled sample, under the user's data unless `--project` says where."""
+    from platformdirs import user_data_path
 
-    return unpack(None if folder == Path.cwd() else folder)
+    from workflows.scone import samples
+
+    language = str(options.given.get("language") or "python")
+    chosen: Path = options.project
+    name = samples.NAMES.get(language, language)
+    folder = user_data_path("creamtea") / "demo" / name if chosen == Path() else chosen.expanduser()
+    folder = samples.unpack(folder.resolve(), language)
+    manifest = Manifest(folder)
+    if manifest.get("dataset.file") is None:
+        manifest.set("dataset.file", samples.DATASET)
+    return folder
 
 
 def _run(options: argparse.Namespace) -> int:
-    steps, ctx = prepare(options.project, options.workflow)
+    steps, ctx = prepare(options)
     ask = not options.yes and not options.json and sys.stdin.isatty() and sys.stdout.isatty()
     if options.workflow == "demo":
         ask, options.yes = False, True

@@ -32,6 +32,7 @@ from workflows.core.text import clean, size
 
 MARKS = {"waiting": "○", "running": "◐", "done": "✓", "cached": "✓", "failed": "✗", "cancelled": "■"}
 _KEPT_LINES = 2000
+_TITLE = 90
 
 
 class JsonPrinter:
@@ -88,7 +89,7 @@ class PlainPrinter:
         tail = "  cached" if event.state == "cached" else ""
         if event.detail:
             tail += f"  {event.detail}"
-        self._say(f"  {MARKS[event.state]} {event.title}{tail}")
+        self._say(f"  {MARKS[event.state]} {_short(event.title)}{tail}")
 
     def _on_lines(self, event: Lines) -> None:
         kept = self._lines.setdefault(event.task, [])
@@ -246,6 +247,10 @@ class Prompts(Unattended):
         if not line:
             raise Cancelled("the input ended")
         return line.strip()
+
+
+def _short(title: str) -> str:
+    return title if len(title) <= _TITLE else title[: _TITLE - 1] + "…"
 
 
 def _shown(value: Any) -> str:

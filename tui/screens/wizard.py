@@ -118,7 +118,7 @@ class Wizard(Screen[None]):
         view.state = "asking"
         self.model.current = step.id
         self._look_at(step.id)
-        self._ask(Form(form, choices, id="form"))
+        self._ask(Form(form, choices))
 
     def _ask(self, widget: Form | Question) -> None:
         place = self.query_one("#ask", Vertical)

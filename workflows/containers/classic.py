@@ -11,7 +11,8 @@ from workflows.containers.transfer import Transfer
 from workflows.core.events import Event, TaskState
 from workflows.core.text import clean
 
-_STEP = re.compile(r"(?:\[\d+/\d+\] )?(?:Step|STEP) (\d{1,6})/(\d{1,6}) ?: (.*)", re.DOTALL)
+_STEP = re.compile(r"Step (\d{1,6})/(\d{1,6}) : ([^\n]*)")
+_PODMAN_STEP = re.compile(r"(?:\[\d+/\d+\] )?STEP (\d{1,6})/(\d{1,6}): ([^\n]*)\n?")
 _FROM = re.compile(r"FROM\s+(?:--\S+\s+)*\S+(?:\s+AS\s+(\S+))?\s*", re.IGNORECASE)
 _STDERR = re.compile("\x1b\\[91m(.*)\x1b\\[0m", re.DOTALL)  # how the daemon marks a container's stderr
 _CACHED = re.compile(r"(?: --->|-->) Using cache")
@@ -21,7 +22,8 @@ class ClassicLog:
     """Reduces records of the classic stream onto a board; `clock` gives the times it does not have.
 
     What a container prints and what the builder says arrive in the same form, so a step is believed only
-    as a record of its own at the start of a line, and "Using cache" only as a step's first word.
+    as a record of its own at the start of a line with the number that is due, and "Using cache" only as a
+    step's first word.
     """
 
     def __init__(self, board: Board, clock: Callable[[], str]) -> None:
@@ -42,8 +44,7 @@ class ClassicLog:
 
     def text(self, text: str) -> list[Event]:
         """The events of a record `{"stream": text}`; only when `open`, or for a text that opens a step."""
-        step = _STEP.fullmatch(text.rstrip("\n")) if self._fresh else None
-        if step is not None and "\n" not in step[3]:
+        if self._fresh and (step := self._step(text)):
             return self._begin(int(step[1]), int(step[2]), clean(" ".join(step[3].split())))
         if self._silent and text == "\n":  # the end of the step's own line
             return []
@@ -76,6 +77,12 @@ class ClassicLog:
     @property
     def _task(self) -> str:
         return f"step:{self._count}"
+
+    def _step(self, text: str) -> re.Match[str] | None:
+        step = _STEP.fullmatch(text)
+        if step is not None:
+            return step if int(step[1]) == self._count + 1 else None
+        return _PODMAN_STEP.fullmatch(text)
 
     def _begin(self, number: int, total: int, text: str) -> list[Event]:
         start = _FROM.fullmatch(text)

@@ -37,7 +37,6 @@ def find_endpoint(environment: Mapping[str, str] | None = None) -> Endpoint:
     """DOCKER_HOST, else the CLI's context, else the usual sockets of Docker, rootless Docker and podman."""
     from docker.context import ContextAPI
     from docker.context.config import get_current_context_name
-    from docker.errors import DockerException
     from docker.utils import kwargs_from_env
 
     env = dict(os.environ if environment is None else environment)
@@ -47,7 +46,7 @@ def find_endpoint(environment: Mapping[str, str] | None = None) -> Endpoint:
             return Endpoint(_normal(chosen["base_url"]), "DOCKER_HOST", chosen.get("tls"))
         name = env.get("DOCKER_CONTEXT") or get_current_context_name()
         chosen = ContextAPI.kwargs_from_context(name, environment=env)
-    except (DockerException, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # docker-py raises plain Exception for a damaged context
         raise Unavailable(
             f"the Docker settings cannot be used: {clean(str(error))}",
             "see `docker context ls`, DOCKER_HOST and DOCKER_CERT_PATH",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
@@ -69,7 +70,11 @@ def credentials(host: str) -> Login | None:
     from docker.errors import DockerException
 
     try:
-        found = auth.load_config().resolve_authconfig(host)
+        with (
+            warnings.catch_warnings()
+        ):  # docker-py warns on stderr, where our screen is; the error says it too
+            warnings.simplefilter("ignore")
+            found = auth.load_config().resolve_authconfig(host)
     except (DockerException, OSError, ValueError) as error:
         raise Unavailable(
             f"the Docker configuration's login for {host} cannot be read: {type(error).__name__}",

@@ -54,7 +54,9 @@ class Localnet:
 
     async def _start(self) -> None:
         tools = await asyncio.to_thread(toolchain.ensure, self._emit)
-        self._chain = await self._up("chain", "chain with iExec's contracts", Chain(self._state, tools, self._emit))
+        self._chain = await self._up(
+            "chain", "chain with iExec's contracts", Chain(self._state, tools, self._emit)
+        )
         pki = await asyncio.to_thread(development_pki, self._state / "keys")
         cas = await self._up("cas", "CAS (SIMULATED)", Cas(self._state / "cas", pki))
         sessions = CasClient(cas.url, pki.root_pem, cas.client("sms"))

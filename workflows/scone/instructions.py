@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import shlex
@@ -10,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from dockerfile_parse import DockerfileParser
-
+from workflows.containers import dockerfile as lexer
 from workflows.core.failure import Failed
 from workflows.core.text import clean
 
-_VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::?[-+]([^}]*))?\})")
+_PLAIN = re.compile(r"[\w./=@%+,: -]+")
 
 
 class NoEntrypoint(Failed):
@@ -26,12 +24,18 @@ class NoEntrypoint(Failed):
 
 
 class Instruction(NamedTuple):
-    """One instruction, continuation lines joined; `line` counts from 1, `last` is its last line."""
+    """One instruction, continuation lines joined; `line` and `last` count from 1. `heredoc`: it opens one."""
 
     name: str
     value: str
     line: int
     last: int
+    heredoc: bool = False
+
+    @property
+    def stage(self) -> str:
+        """What `--from=` names; empty when the files come from the context."""
+        return self.flags.get("from", "").lower()
 
     @property
     def flags(self) -> Mapping[str, str]:
@@ -73,12 +77,15 @@ class Stage:
 
 def read(text: str) -> list[Instruction]:
     """The instructions of a Dockerfile, without comments."""
-    source = text if text.endswith("\n") else text + "\n"
-    parser = DockerfileParser(fileobj=io.BytesIO(source.encode("utf-8", "replace")))
     return [
-        Instruction(item["instruction"], str(item["value"]), item["startline"] + 1, item["endline"] + 1)
-        for item in parser.structure
-        if item["instruction"] != "COMMENT"
+        Instruction(
+            item.keyword,
+            "".join(item.text.split(None, 1)[1:]),
+            item.line,
+            text.count("\n", 0, item.offsets[-1] + 1) + 1,
+            bool(item.heredocs),
+        )
+        for item in lexer.instructions(text)
     ]
 
 
@@ -92,18 +99,17 @@ def stages(instructions: Sequence[Instruction]) -> list[Stage]:
             named = len(words) == 3 and words[1].lower() == "as"
             found.append(
                 Stage(
-                    base=expand(words[0] if words else "", defaults),
+                    base=lexer.expand(words[0] if words else "", defaults),
                     name=words[2].lower() if named else "",
                     number=len(found),
                     line=item.line,
-                    platform=expand(item.flags.get("platform", ""), defaults),
+                    platform=lexer.expand(item.flags.get("platform", ""), defaults),
                 )
             )
         elif found:
             found[-1].body.append(item)
         elif item.name == "ARG":
-            name, _, value = item.value.partition("=")
-            defaults[name.strip()] = value.strip().strip("\"'")
+            defaults.update(assignments(item.value) if "=" in item.value else {})
     return found
 
 
@@ -150,16 +156,6 @@ def assignments(value: str) -> dict[str, str]:
     return {name: content for name, found, content in (word.partition("=") for word in words) if found}
 
 
-def expand(value: str, variables: Mapping[str, str]) -> str:
-    """A text with $NAME and ${NAME:-default} filled in; unknown ones stay as they are."""
-
-    def one(match: re.Match[str]) -> str:
-        name = match[1] or match[2]
-        return variables.get(name) or (match[3] if match[3] is not None else match[0])
-
-    return _VARIABLE.sub(one, value)
-
-
 def exec_form(value: str) -> list[str] | None:
     """The words of `["a", "b"]`; None when the value is not such a list."""
     if not value.lstrip().startswith("["):
@@ -192,6 +188,21 @@ def entrypoint(text: str) -> str:
             'ENTRYPOINT ["python3", "/app/app.py"].',
         )
     return join(words, f"line {found[-1].line}: ")
+
+
+def started(body: Sequence[Instruction]) -> list[str] | None:
+    """The words that an image starts, in exec form or as plain words; None when a shell is needed for them.
+
+    An ENTRYPOINT, else a CMD: what a Dockerfile for another base most often has.
+    """
+    for name in ("ENTRYPOINT", "CMD"):
+        last = next((item for item in reversed(body) if item.name == name), None)
+        if last is not None:
+            words = exec_form(last.value)
+            if words is None:
+                words = last.value.split() if _PLAIN.fullmatch(last.value) else []
+            return words or None
+    return None
 
 
 def join(words: Sequence[str], where: str = "") -> str:

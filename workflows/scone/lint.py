@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePosixPath
 
+from workflows.containers.dockerfile import directives
 from workflows.core.failure import Failed
 from workflows.core.text import clean
 from workflows.scone import catalogue, instructions, lint_files, lint_protection, packages, shell
@@ -18,7 +19,6 @@ _NATIVE = re.compile(r"nodejs(-npm|-current)?|npm|python[23]?(\.\d+)?")
 _SHELLS = ("sh", "bash", "ash", "dash", "env")
 _GUARD = re.compile(r"command -v \w+ \|\|")
 _APT = re.compile(r"\bapt(-get)?\s+(-\S+\s+)*(install|update)")
-_HEREDOC = re.compile(r"<<-?\s*[\"']?[A-Za-z_]+")
 
 
 def check(
@@ -50,15 +50,12 @@ def check(
 
 
 def _directives(text: str) -> Iterator[Finding]:
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.lstrip().startswith("#"):
-            return
-        if re.match(r"\s*#\s*syntax\s*=", line, re.IGNORECASE):
-            yield warning(
-                number,
-                "a # syntax= line makes the engine fetch that frontend first, without a login",
-                "Leave it out: the engine's own builder does.",
-            )
+    if "syntax" in directives(text):
+        yield warning(
+            1,
+            "a # syntax= line makes the engine fetch that frontend first, without a login",
+            "Leave it out: the engine's own builder does.",
+        )
 
 
 def _entrypoint(text: str, whole: Sequence[Instruction]) -> Iterator[Finding]:
@@ -89,11 +86,11 @@ def _entrypoint(text: str, whole: Sequence[Instruction]) -> Iterator[Finding]:
             f"{program} may not be SCONE's: its interpreters are in /usr/local/bin",
             f"Write {program.name}, or /usr/local/bin/{program.name}.",
         )
-    if rest and not any(word.startswith(("/", "-")) for word in rest):
+    if rest and not any(word.startswith("/") for word in rest):
         yield warning(
             last.line,
-            "the file to start has no absolute path",
-            "A session starts in /, not in WORKDIR: write the whole path.",
+            "ENTRYPOINT names no file with its whole path",
+            "A session starts in /, not in WORKDIR, and with its own environment.",
         )
     for item in whole:
         if item.name == "CMD" and instructions.exec_form(item.value) != []:
@@ -150,7 +147,7 @@ def _runs(stage: Stage, all_stages: Sequence[Stage], stand_in: bool) -> Iterator
                 "RUN --mount of a secret: the engine's API gives a build no session for it",
                 "Fetch the private parts before the build, into the project.",
             )
-        if _HEREDOC.search(item.value):
+        if item.heredoc:
             yield error(
                 item.line, "a heredoc: older engines do not know it", "Join the commands with && and \\."
             )

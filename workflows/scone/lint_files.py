@@ -25,7 +25,7 @@ def check(all_stages: Sequence[Stage], context_files: Collection[str]) -> Iterat
         for item in stage.body:
             if item.name in ("ENV", "ARG"):
                 yield from _variables(item)
-            elif item.name in ("COPY", "ADD") and "from" in item.flags:
+            elif item.name in ("COPY", "ADD") and item.stage:
                 yield from _from_stage(item, all_stages)
             elif item.name in ("COPY", "ADD"):
                 for source in item.words[:-1]:
@@ -89,7 +89,7 @@ def _source(item: Instruction, source: str, brought: Sequence[str], known: bool)
 
 
 def _from_stage(item: Instruction, all_stages: Sequence[Stage]) -> Iterator[Finding]:
-    reference = item.flags["from"]
+    reference = item.stage
     if instructions.named(reference, all_stages) is None and not any(mark in reference for mark in "/:$"):
         yield error(
             item.line,

@@ -60,9 +60,7 @@ def _protects(item: Instruction) -> bool:
 
 
 def _copied_from(stage: Stage, final: Stage) -> bool:
-    return any(
-        item.name == "COPY" and item.flags.get("from", "").lower() in _names(stage) for item in final.body
-    )
+    return any(item.name == "COPY" and item.stage in _names(stage) for item in final.body)
 
 
 def _names(stage: Stage) -> tuple[str, ...]:
@@ -78,7 +76,7 @@ def _later(
 ) -> Iterator[Finding]:
     """Whatever comes after the fingerprint and makes it untrue."""
     for item in after:
-        if item.name in _ADDING and item.flags.get("from", "").lower() not in allowed:
+        if item.name in _ADDING and item.stage not in allowed:
             yield error(
                 item.line,
                 f"{item.name} after the fingerprint was taken: not covered, or the enclave refuses to start",
@@ -104,11 +102,7 @@ def _sealed(
             "the last stage is not FROM the one whose files were fingerprinted",
             f"Both it and the stage of line {stage.line} must start from the same stage.",
         )
-    copies = [
-        item
-        for item in final.body
-        if item.name == "COPY" and item.flags.get("from", "").lower() in _names(stage)
-    ]
+    copies = [item for item in final.body if item.name == "COPY" and item.stage in _names(stage)]
     if not any(protection.FSPF in item.words[:-1] for item in copies):
         yield error(
             final.line,

@@ -54,6 +54,11 @@ class Project:
     notes: tuple[str, ...] = ()
 
     @property
+    def present(self) -> tuple[str, ...]:
+        """All that is there, the left out too: what a `COPY . .` could bring."""
+        return (*self.files, *self.excludes, *self.dockerfiles)
+
+    @property
     def folders(self) -> tuple[str, ...]:
         """Every folder with something in it that goes into the image: the choices for a region."""
         found = {str(parent) for path in self.files for parent in PurePosixPath(path).parents}

@@ -58,13 +58,18 @@ def trap(path: str) -> str | None:
     return _TRAPS.get(str(PurePosixPath(path)))
 
 
-def plan(choices: Mapping[str, Kind], folders: Sequence[str]) -> list[Region]:
+def plan(choices: Mapping[str, Kind], folders: Sequence[str], home: str = APP) -> list[Region]:
     """The app's regions, a parent before its children; `.` is the whole app and always one of them.
 
-    `choices` maps a folder of the project (one of `folders`) or of the image (absolute) to its kind.
-    Missing when a choice cannot work.
+    `choices` maps a folder of the project (one of `folders`) or of the image (absolute) to its kind. `home` is
+    where the image has the project. Missing when a choice cannot work.
     """
-    found = [Region(APP, choices.get(".", "authenticated"), ".")]
+    if (why := trap(home)) is not None:
+        raise _refused(
+            f"the app is in {home}, which must not be protected: {why}",
+            f"Copy it to a folder of its own, such as {APP}.",
+        )
+    found = [Region(home, choices.get(".", "authenticated"), ".")]
     for name, kind in choices.items():
         if kind not in KINDS:
             raise _refused(
@@ -75,7 +80,7 @@ def plan(choices: Mapping[str, Kind], folders: Sequence[str]) -> list[Region]:
         if name.startswith("/"):
             found.append(_of_image(name, kind))
         elif name.strip("/") in folders:
-            found.append(Region(f"{APP}/{name.strip('/')}", kind, name.strip("/")))
+            found.append(Region(f"{home}/{name.strip('/')}", kind, name.strip("/")))
         else:
             raise _refused(
                 f"the project has no folder {clean(name)}",

@@ -112,7 +112,7 @@ class EncryptDataset(Step):
         made = yield from listen(
             lambda emit: dataset.encrypt(
                 source, target, key,
-                progress=lambda done, _=0: emit(Progress(task="encrypt", done=done, total=total)),
+                progress=lambda done, _: emit(Progress(task="encrypt", done=done, total=total)),
                 cancel=ctx.cancel,
             ),
             ctx.cancel,
@@ -141,7 +141,7 @@ class EncryptDataset(Step):
         stored = yield from listen(
             lambda emit: storage.upload(
                 network.ipfs_upload or "", path,
-                progress=lambda done, _=0: emit(Progress(task="upload", done=done, total=total)),
+                progress=lambda done, _: emit(Progress(task="upload", done=done, total=total)),
                 cancel=ctx.cancel,
             ),
             ctx.cancel,
