@@ -258,3 +258,45 @@ def test_an_ephemeral_region_is_an_empty_folder_in_memory(tmp_path: Path) -> Non
     raise_shield(file, bytes.fromhex(words[10]), words[8], places)
     assert scratch.resolve().is_relative_to(places.memory)
     assert list(scratch.iterdir()) == []
+
+
+def test_what_the_user_may_not_read_is_not_counted_as_missing(tmp_path: Path) -> None:
+    """As in an image whose app does not run as root: /etc/ssl/private is not for it, nor for its program."""
+    built = Built(tmp_path, {"a": b"a", "private/key": b"key", "secret": b"secret"})
+    (built.app / "private").chmod(0o700)
+    (built.app / "secret").chmod(0o600)
+    file, app = str(built.file), str(built.app)
+    protect.create(file)
+    protect.add_region(file, app, app, AUTHENTICATED, 32, 4096)
+    protect.add_files(file, app, app)
+    words = protect.encrypt(file).split()
+    built.tag, built.key = words[8], words[10]
+    built.check()
+    assert as_another_user(tmp_path, built) == "accepted"
+    (built.app / "secret").chmod(0o640)
+    assert as_another_user(tmp_path, built) == f"{built.app / 'secret'} was changed"
+
+
+def as_another_user(folder: Path, built: Built) -> str:
+    """What `check` says to a user who owns none of the files; a user who is not root cannot become another."""
+    if os.geteuid():
+        (built.app / "private").chmod(0o000)
+    for path in (folder, *folder.parents[:3]):
+        path.chmod(path.stat().st_mode | 0o055)
+    built.file.chmod(0o644)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            if not os.geteuid():
+                os.setuid(65534)
+            built.check()
+            os.write(writing, b"accepted")
+        except BaseException as error:
+            os.write(writing, str(error).split(":")[0].encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as said:
+        return said.read()

@@ -40,6 +40,7 @@ def add_region(file: str, path: str, source: str, protection: str, key_length: i
     key = libcrypto.fresh(key_length).hex() if protection == ENCRYPTED else ""
     kernel = os.path.realpath(_absolute(source, "SOURCE_DIR")) if source else ""
     fspf.regions.append(Region(name, root, kernel, protection, key, chunk, {}))
+    fspf.regions = [region._replace(files=fspf.owned(region)) for region in fspf.regions]
     return f"Added region {path} to file system protection file {file} new AES-GCM tag: {_save(file, fspf)}"
 
 

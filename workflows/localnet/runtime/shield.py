@@ -56,7 +56,8 @@ def _compare(fspf: Fspf, region: Region, own: str) -> "list[tuple[str, str]]":
         return [(region.source, "is missing")]
     expected = fspf.owned(region)
     faults = []
-    for name, path, status in tree.walk(region.source, _owner(fspf, region)):
+    forbidden: list[str] = []  # what this user may not read, its program may not read either
+    for name, path, status in tree.walk(region.source, _owner(fspf, region), forbidden):
         entry = expected.pop(name, None)
         if path == own:
             continue
@@ -64,14 +65,17 @@ def _compare(fspf: Fspf, region: Region, own: str) -> "list[tuple[str, str]]":
             faults.append((path, "was added"))
         elif not _same(path, status, entry):
             faults.append((path, "was changed"))
-    return faults + [(os.path.join(region.source, name), "is missing") for name in expected]
+    missing = [name for name in expected if not name.startswith(tuple(forbidden))]
+    return faults + [(os.path.join(region.source, name), "is missing") for name in missing]
 
 
 def _same(path: str, status: os.stat_result, entry: "dict[str, Any]") -> bool:
-    special = not (
-        stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode) or stat.S_ISLNK(status.st_mode)
-    )
-    return not special and tree.describe(path, status) == entry
+    if stat.S_ISREG(status.st_mode):
+        if not os.access(path, os.R_OK):
+            return {**tree.describe(path, status, content=False), "sha256": entry.get("sha256")} == entry
+    elif not stat.S_ISDIR(status.st_mode) and not stat.S_ISLNK(status.st_mode):
+        return False
+    return tree.describe(path, status) == entry
 
 
 def _compare_encrypted(fspf: Fspf, region: Region) -> "list[tuple[str, str]]":

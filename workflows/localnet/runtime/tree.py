@@ -13,10 +13,13 @@ from workflows.localnet.runtime.refusals import Altered, BadFiles
 KERNEL_MADE = ("/proc", "/sys", "/dev")  # not part of any image
 
 
-def walk(source: str, owns: "Callable[[str], bool]") -> "Iterator[tuple[str, str, os.stat_result]]":
+def walk(
+    source: str, owns: "Callable[[str], bool]", forbidden: "list[str] | None" = None
+) -> "Iterator[tuple[str, str, os.stat_result]]":
     """(path relative to `source`, path on disk, lstat) of all below a folder that `owns(relative)` accepts.
 
-    What is not owned is left out with all that is below it. BadFiles when something cannot be read.
+    What is not owned is left out with all that is below it. BadFiles when something cannot be read; folders
+    that this user may not read are appended to `forbidden` instead, as `relative/`, where it is given.
     """
     waiting = [("", source)]
     while waiting:
@@ -27,6 +30,9 @@ def walk(source: str, owns: "Callable[[str], bool]") -> "Iterator[tuple[str, str
                     (prefix + entry.name, entry.path, entry.stat(follow_symlinks=False)) for entry in entries
                 ]
         except OSError as error:
+            if forbidden is not None and isinstance(error, PermissionError):
+                forbidden.append(prefix)
+                continue
             raise BadFiles(f"{error.filename or folder} cannot be read: {error.strerror}") from None
         for relative, path, status in found:
             if path in KERNEL_MADE or not owns(relative):
