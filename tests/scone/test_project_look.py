@@ -1,0 +1,259 @@
+"""A look at a folder: language, entry, dependencies, what stays out; hostile names and links are safe."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from workflows.core.failure import Missing
+from workflows.core.text import clean
+from workflows.scone import project, unwanted
+from workflows.scone.project import look
+
+
+def make(root: Path, *paths: str, **contents: str) -> Path:
+    """Files in a folder: names without content, and `name=content` with __ for a dot and ___ for a slash."""
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).touch()
+    for name, content in contents.items():
+        path = root / name.replace("___", "/").replace("__", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return root
+
+
+def test_a_python_app(tmp_path):
+    found = look(make(tmp_path, "app.py", "lib/util.py", "README.md", requirements__txt="idna==3.7\n"))
+    assert (found.language, found.entries[0]) == ("python", "app.py")
+    assert found.dependencies == ("requirements.txt",)
+    assert found.files == ("README.md", "app.py", "requirements.txt", "lib/util.py")
+    assert found.folders == ("lib",)
+    assert found.size == 10
+    assert "2 Python files" in found.why
+    assert found.left_out == found.notes == ()
+
+
+def test_a_node_app(tmp_path):
+    package = {"main": "./lib/start.js", "dependencies": {"text-table": "0.2.0"}}
+    lock = {"lockfileVersion": 3}
+    found = look(
+        make(
+            tmp_path, "index.js", "lib/start.js", "node_modules/text-table/index.js",
+            package__json=json.dumps(package), **{"package-lock__json": json.dumps(lock)},
+        )
+    )  # fmt: skip
+    assert found.language == "node"
+    assert found.entries[:2] == ("lib/start.js", "index.js")
+    assert found.dependencies == ("package.json", "package-lock.json")
+    assert [item.path for item in found.left_out] == ["node_modules"]
+    assert "version 3" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("paths", "language", "first"),
+    [
+        (["src/main.py", "src/util.py", "tests/test_main.py"], "python", "src/main.py"),
+        (["tool.py", "app.js"], "node", "app.js"),
+        (["deep/er/app.py", "other.py"], "python", "deep/er/app.py"),
+        (["server.mjs"], "node", "server.mjs"),
+        (["conftest.py", "setup.py", "start.py"], "python", "start.py"),
+    ],
+)
+def test_entries(tmp_path, paths, language, first):
+    found = look(make(tmp_path, *paths))
+    assert (found.language, found.entries[0]) == (language, first)
+
+
+def test_a_main_is_preferred(tmp_path):
+    found = look(make(tmp_path, "aaa.py", zzz__py='import os\nif __name__ == "__main__":\n    pass\n'))
+    assert found.entries == ("zzz.py", "aaa.py")
+
+
+@pytest.mark.parametrize(
+    ("paths", "said"), [(["main.go"], "no Python"), (["a/b/c/x.py"], "no file looks like")]
+)
+def test_an_unknown_language_is_explained(tmp_path, paths, said):
+    found = look(make(tmp_path, *paths))
+    assert found.language is None
+    assert found.entries == ()
+    assert said in found.why
+
+
+def test_nothing_is_refused(tmp_path):
+    for folder in (tmp_path, tmp_path / "no"):
+        with pytest.raises(Missing) as caught:
+            look(folder)
+        assert caught.value.hint
+
+
+def test_requirements_are_followed_within_the_project(tmp_path):
+    found = look(
+        make(
+            tmp_path, "app.py",
+            requirements__txt="-r more/base.txt\n--requirement=missing.txt\n-c ../outside.txt\n-e .\n",
+            more___base__txt="-r ../requirements.txt\nidna\n",
+        )
+    )  # fmt: skip
+    assert found.dependencies == ("requirements.txt", "more/base.txt")
+    assert len(found.notes) == 3
+    assert any("missing.txt" in note for note in found.notes)
+    assert any("outside.txt" in note for note in found.notes)
+    assert any("installs from a path" in note for note in found.notes)
+
+
+def test_dependencies_of_pyproject(tmp_path):
+    text = '[project]\nname = "x"\ndependencies = ["idna>=3", "-e evil", "a\\nRUN x", 5]\n'
+    found = look(make(tmp_path, "app.py", pyproject__toml=text))
+    assert found.requirements == ("idna>=3",)
+    assert "cannot be written down" in found.notes[0]
+
+
+@pytest.mark.parametrize("text", ["[[[", "project = 3", "[project]\ndependencies = 7", "\x00"])
+def test_a_broken_pyproject_is_no_obstacle(tmp_path, text):
+    assert look(make(tmp_path, "app.py", pyproject__toml=text)).requirements == ()
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"main": 3, "scripts": [], "dependencies": []}', "[" * 5000])
+def test_a_broken_package_json_is_no_obstacle(tmp_path, text):
+    found = look(make(tmp_path, "app.js", package__json=text))
+    assert (found.language, found.dependencies) == ("node", ())
+
+
+def test_what_stays_out(tmp_path):
+    key = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n"
+    found = look(
+        make(
+            tmp_path, "app.py", ".env", "config/.env.production", "config/id_ed25519", "wallet.json",
+            ".secrets/datasets/a.key", ".git/config", ".creamtea/journal", "__pycache__/app.pyc", "myenv/pyvenv.cfg",
+            "dataset/data.csv", "tee/protect-fs.sh", "cert.pem", innocent__txt=key,
+        )
+    )  # fmt: skip
+    assert found.files == ("app.py", "cert.pem")
+    dangerous = {item.path for item in found.left_out if item.dangerous}
+    assert dangerous == {
+        ".env", "config/.env.production", "config/id_ed25519", "wallet.json", ".secrets", "innocent.txt",
+    }  # fmt: skip
+    assert {item.path for item in found.left_out} - dangerous == {
+        ".git", ".creamtea", "__pycache__", "myenv", "dataset", "tee/protect-fs.sh",
+    }  # fmt: skip
+    assert set(found.excludes) == {item.path for item in found.left_out}
+
+
+def test_a_folder_called_dataset_with_code_is_code(tmp_path):
+    assert "datasets/load.py" in look(make(tmp_path, "app.py", "datasets/load.py")).files
+
+
+def test_dockerfiles_are_found(tmp_path):
+    found = look(
+        make(tmp_path, "app.py", "Dockerfile", "tee/Dockerfile", "sgx/Dockerfile.sgx", "x.dockerfile")
+    )
+    assert found.dockerfiles == ("Dockerfile", "x.dockerfile", "sgx/Dockerfile.sgx", "tee/Dockerfile")
+    assert found.files == ("app.py",)
+
+
+HOSTILE = [
+    "a\nRUN rm -rf x", "b\x1b[2Jc.py", "d$HOME.py", 'e"f.py', "g'h.py", "i\\j.py", "k*.py", "l?.py", "m[1].py",
+    "n\u202egp.py", " o.py", "p.py ", "q`id`.py", "Dockerfile.\x1b[0m",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_stay_out_and_are_shown_clean(tmp_path, name):
+    found = look(make(tmp_path, "app.py", name))
+    assert found.files == ("app.py",)
+    assert found.dockerfiles == ()
+    assert name in found.excludes
+    assert all(item.path == clean(item.path) for item in found.left_out)
+
+
+@pytest.mark.parametrize("name", ["my app.py", "été.py", "-rf.py", "#x.py", "a;b.py", "--from=x.py"])
+def test_unusual_names_that_can_be_written_go_in(tmp_path, name):
+    assert name in look(make(tmp_path, "app.py", name)).files
+
+
+def test_names_that_are_no_text_stay_out(tmp_path):
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.py")).touch()
+    found = look(make(tmp_path, "app.py"))
+    assert found.files == ("app.py",)
+    assert found.left_out[0].path.encode()
+
+
+def test_links_and_other_things(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.py").write_text("x")
+    root = make(tmp_path / "p", "app.py", "lib/a.py")
+    (root / "inner.py").symlink_to("app.py")
+    (root / "folder").symlink_to("lib")
+    (root / "out.py").symlink_to(outside / "secret.py")
+    (root / "outdir").symlink_to(outside)
+    (root / "loop").symlink_to("loop")
+    os.mkfifo(root / "pipe.py")
+    (root / "main.py").symlink_to("pipe.py")  # reading it would block
+    found = look(root)
+    assert set(found.files) == {"app.py", "lib/a.py", "inner.py", "folder", "main.py"}
+    assert {item.path for item in found.left_out} == {"out.py", "outdir", "loop", "pipe.py"}
+
+
+def test_a_deep_folder(tmp_path):
+    place = tmp_path
+    for _ in range(300):
+        place = place / "d"
+        place.mkdir()
+    (place / "x.py").touch()
+    assert len(look(make(tmp_path, "app.py")).files) == 2
+
+
+def test_many_files_are_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(project, "MOST_FILES", 3)
+    found = look(make(tmp_path, "app.py", *(f"f{number}.txt" for number in range(9))))
+    assert len(found.files) == 3
+    assert "not looked at" in found.notes[0]
+
+
+def test_nothing_is_executed(tmp_path):
+    trap = f"raise SystemExit(open({str(tmp_path / 'touched')!r}, 'w'))"
+    look(make(tmp_path, app__py=trap, setup__py=trap, sitecustomize__py=trap))
+    assert not (tmp_path / "touched").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"), [("Hello SGX!", "hello-sgx"), ("été", "t"), ("___", "app"), ("a" * 99, "a" * 60)]
+)
+def test_a_name_that_fits_an_image(tmp_path, name, slug):
+    assert look(make(tmp_path / name, "app.py")).name == slug
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30, deadline=None)
+@given(names=st.lists(st.text(min_size=1, max_size=20), max_size=6))
+def test_any_names(tmp_path_factory, names):
+    root = make(tmp_path_factory.mktemp("any"), "app.py")
+    for name in names:
+        try:
+            (root / name).touch()
+        except (OSError, ValueError):
+            continue
+    found = look(root)
+    assert "app.py" in found.files
+    for path in found.files:
+        assert path == clean(path)
+        assert "\n" not in path
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("app.py", None), ("a/b.txt", None), ("cert.pem", None), ("package.json", None), ("key.py", None),
+        (".env", "secret"), ("x/.ENV.local", "secret"), ("server.key", "secret"), (".env.example", "build"),
+        ("keystore/UTC--2020-01-01T00-00-00Z--19e7", "wallet"), ("Dockerfile", "build"), (".git/HEAD", "state"),
+        ("a/__pycache__/b.pyc", "cache"),
+    ],
+)  # fmt: skip
+def test_kinds_of_unwanted(path, kind):
+    assert unwanted.kind(path) == kind
