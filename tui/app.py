@@ -81,8 +81,8 @@ class Creamtea(App[int]):
         self._replay(path)
 
     def _show_wizard(self, steps: Sequence[Step], title: str, network: str, log_dir: Path | None) -> None:
-        banner = f"{title}   {network}{SIMULATED if network == 'localnet' else ''}"
-        self._wizard = Wizard(RunModel(steps), banner, log_dir)
+        place = f"{network}{SIMULATED if network == 'localnet' else ''}"
+        self._wizard = Wizard(RunModel(steps), title, place, log_dir)
         self.switch_screen(self._wizard) if len(self.screen_stack) > 1 else self.push_screen(self._wizard)
 
     @work(thread=True, exclusive=True, group="engine", exit_on_error=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,14 +21,20 @@ from tui.widgets.form import Form
 from tui.widgets.log_pane import LogPane
 from tui.widgets.question import Question
 from tui.widgets.rail import Rail
-from tui.widgets.tasks import Tasks
-from workflows.core.events import Event
+from tui.widgets.tasks import Tasks, elapsed
+from workflows.core.events import Event, now
 from workflows.core.failure import Failed
 from workflows.core.fields import Choice, Filled
 from workflows.core.step import Step
 
 _TILES = 4
 _LEVELS = {"info": ("·", "$text-muted"), "warning": ("!", "$warning bold"), "error": ("✗", "$error bold")}
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds) // 60:02}:{int(seconds) % 60:02}"
 
 
 class Wizard(Screen[None]):
@@ -45,20 +51,27 @@ class Wizard(Screen[None]):
         (110, "-wide"),
     ]
 
-    def __init__(self, model: RunModel, banner: str, log_dir: Path | None) -> None:
+    def __init__(
+        self, model: RunModel, title: str, place: str, log_dir: Path | None, now: Callable[[], str] = now
+    ) -> None:
         super().__init__()
         self.model = model
-        self._banner = banner
+        self._title = title
+        self._place = place
+        self._now = now
         self._log_dir = log_dir
         self._looked_at: str | None = next(iter(model.steps), None)
         self._pinned = False
         self._pane_task: str | None = None
-        self._tiled = False
+        self._tiled: bool | None = None  # None: as many panes as tasks are speaking at once
         self._wanting: str | None = None
         self._dirty = True
+        self._second = ""
 
     def compose(self) -> ComposeResult:
-        yield Static(Content(self._banner), id="banner")
+        with Horizontal(id="banner"):
+            yield Static(Content(self._title), id="title")
+            yield Static(Content(self._place), id="place")
         with Horizontal(id="body"):
             yield Rail(self.model.steps.values(), id="rail")
             with Vertical(id="detail"):
@@ -96,8 +109,10 @@ class Wizard(Screen[None]):
             return
         if not self._pinned and self.model.current and self.model.current != self._looked_at:
             self._look_at(self.model.current)
-        if self._dirty:
-            self._dirty = False
+        running = any(step.state == "running" for step in self.model.steps.values())
+        second = self._now()[:19] if running else ""
+        if self._dirty or second != self._second:
+            self._dirty, self._second = False, second
             self._draw()
 
     def want(self, kind: str, what: Any, choices: dict[str, Sequence[Choice]]) -> None:
@@ -107,7 +122,7 @@ class Wizard(Screen[None]):
             step, form = what
             self._ask_form(step, form, choices)
         elif kind == "question":
-            self._ask(Question(what.question, what.kind))
+            self._ask(Question(what.question, what.kind, what.default))
         else:
             step, failure = what
             self._show_failure(step, failure)
@@ -125,6 +140,9 @@ class Wizard(Screen[None]):
         place.remove_children()
         place.mount(widget)
         place.display = True
+        document = isinstance(widget, Question) and widget.kind == "document"
+        self.set_class(document, "-asking-document")
+        place.set_class(document, "-document")
         self._pinned = False
 
     def _show_failure(self, step: Step, failure: Failed) -> None:
@@ -140,6 +158,7 @@ class Wizard(Screen[None]):
         place = self.query_one("#ask", Vertical)
         place.remove_children()
         place.display = False
+        self.remove_class("-asking-document")
         self.set_focus(None)
         self._dirty = True
 
@@ -186,32 +205,39 @@ class Wizard(Screen[None]):
         self.query_one("#command", Static).update(Content(f"$ {command}" if command else ""))
 
     def _heading(self, step: StepView, over: int, count: int) -> Content:
-        right = f"{over} of {count}" if count else ""
-        if step.seconds is not None:
-            right = f"{step.seconds:.1f} s  {right}"
-        word = {"skipped": "nothing to do", "failed": "failed", "cancelled": "stopped", "waiting": "to come"}
-        state = word.get(step.state, "")
-        return Content.assemble(
-            (step.heading, "bold"),
-            ("  " + state if state else "", "$text-muted"),
-            ("   " + right, "$text-muted"),
-        )
+        """What the step does, and on the right how long and how far."""
+        words = {"skipped": "nothing to do", "failed": "failed", "cancelled": "stopped", "waiting": "to come"}
+        seconds = step.seconds
+        if seconds is None and step.state == "running" and step.began:
+            seconds = elapsed(step.began, self._now())
+        parts = [words.get(step.state, ""), _clock(seconds), f"{over} of {count}" if count else ""]
+        right = " · ".join(part for part in parts if part)
+        room = max(1, self.query_one("#heading").size.width - len(step.heading) - len(right))
+        return Content.assemble((step.heading, "bold"), " " * room, (right, "$text-muted"))
 
     def _draw_work(self, step: StepView) -> None:
         selected = self._pane_choice(step)
         speaking = [task for task in step.tasks.values() if len(task.lines)]
         tasks = self.query_one(Tasks)
         tasks.limit = max(3, self.size.height // 3) if speaking else max(3, self.size.height - 8)
-        tasks.show(step, selected.id if selected and not self._tiled else None)
+        panes = self._panes(selected, speaking)
+        tasks.show(step, panes[0].id if len(panes) == 1 else None)
         notes = self._notes(step)
         scroll = self.query_one("#notes-scroll")
         scroll.display = bool(notes)
         scroll.set_class(not speaking, "-alone")
         self.query_one("#notes", Static).update(notes or Content(""))
-        self._draw_panes(step, selected, speaking)
+        self._draw_panes(panes)
 
-    def _draw_panes(self, step: StepView, selected: TaskView | None, speaking: list[TaskView]) -> None:
-        shown = speaking[-self._tiles_that_fit() :] if self._tiled else ([selected] if selected else [])
+    def _panes(self, selected: TaskView | None, speaking: list[TaskView]) -> list[TaskView]:
+        """Whose lines are shown: the selected task's, or those of several tasks side by side."""
+        running = [task for task in speaking if task.state == "running"]
+        wanted = {None: running if self._pane_task is None else [], True: speaking, False: []}[self._tiled]
+        if len(wanted) > 1:
+            return wanted[-self._tiles_that_fit() :]
+        return [selected] if selected else []
+
+    def _draw_panes(self, shown: list[TaskView]) -> None:
         self.query_one("#panes").display = bool(shown)
         for number in range(_TILES):
             tile = self.query_one(f"#tile-{number}", Vertical)
@@ -262,7 +288,7 @@ class Wizard(Screen[None]):
         running = any(view.state == "running" for view in self.model.steps.values())
         speaking = step is not None and any(len(task.lines) for task in step.tasks.values())
         if action == "go":
-            return self._wanting == "form"
+            return self._wanting == "form" or self.has_class("-asking-document")
         if action == "cancel":
             return running
         if action == "retry":
@@ -274,9 +300,11 @@ class Wizard(Screen[None]):
         return True
 
     def action_go(self) -> None:
-        """Submit the form."""
+        """Submit the form, or the document."""
         for form in self.query(Form):
             form.submit()
+        for question in self.query(Question):
+            question.submit()
 
     def action_cancel(self) -> None:
         """Stop the running step."""
@@ -314,7 +342,7 @@ class Wizard(Screen[None]):
 
     def action_tile(self) -> None:
         """Several panes or one."""
-        self._tiled = not self._tiled
+        self._tiled = not self.query_one("#tile-1").display
         self._dirty = True
         self.sync()
 

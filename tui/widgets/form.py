@@ -49,6 +49,17 @@ class Form(VerticalScroll):
         """Post the values."""
         self.post_message(self.Submitted({entry.filled.field.name: entry.value for entry in self._entries}))
 
+    @on(OptionList.OptionHighlighted)
+    def _narrow(self, event: OptionList.OptionHighlighted) -> None:
+        """A field may narrow the choices of another to its own value."""
+        entry = next((one for one in self._entries if event.option_list in one.query(OptionList)), None)
+        if entry is None or not entry.filled.field.filters:
+            return
+        for other in self._entries:
+            if other.filled.field.name == entry.filled.field.filters:
+                for picker in other.query(Picker):
+                    picker.narrow(event.option_id or "")
+
     @on(Input.Submitted)
     @on(OptionList.OptionSelected)
     def _enter(self, event: Message) -> None:
@@ -104,6 +115,13 @@ class Picker(Vertical):
         self._all = list(choices)
         self._initial = value
         self._strict = strict
+        self._group = ""
+
+    def narrow(self, group: str) -> None:
+        """Show only the choices of one group; all of them when it has none."""
+        self._group = group if any(choice.group == group for choice in self._all) else ""
+        if self.is_mounted:
+            self._filter(self.query_one(Input).value)
 
     def compose(self) -> ComposeResult:
         yield Input(placeholder="type to search", classes="search")
@@ -132,7 +150,8 @@ class Picker(Vertical):
         shown = [
             choice
             for choice in self._all
-            if all(word in f"{choice.value} {choice.label} {choice.note}".casefold() for word in words)
+            if self._group in ("", choice.group)
+            and all(word in f"{choice.value} {choice.label} {choice.note}".casefold() for word in words)
         ]
         options = self.query_one(OptionList)
         options.clear_options()

@@ -1,4 +1,4 @@
-"""One question of a running step: yes or no, a text, or a secret that is not shown."""
+"""One question of a running step: yes or no, a text, a secret that is not shown, or a document to edit."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Key
 from textual.message import Message
-from textual.widgets import Button, Input, Static
+from textual.widgets import Button, Input, Static, TextArea
 
 
 class Question(Vertical):
-    """Posts `Answered`; y and n answer a confirmation, Enter sends a text."""
+    """Posts `Answered`; y and n answer a confirmation, Enter sends a text, ctrl+r a document."""
 
     class Answered(Message):
         """The person answered."""
@@ -23,29 +23,41 @@ class Question(Vertical):
             super().__init__()
             self.value = value
 
-    def __init__(self, question: str, kind: str) -> None:
-        super().__init__(classes="question")
+    def __init__(self, question: str, kind: str, default: str | None = None) -> None:
+        super().__init__(classes=f"question -{kind}")
         self._question = question
-        self._kind = kind
+        self.kind = kind
+        self._default = default or ""
 
     def compose(self) -> ComposeResult:
         yield Static(Content.assemble(("? ", "$accent bold"), (self._question, "bold")))
-        if self._kind == "confirm":
+        if self.kind == "confirm":
             with Horizontal():
                 yield Button("yes  y", id="yes", variant="primary", compact=True)
                 yield Button("no  n", id="no", compact=True)
+        elif self.kind == "document":
+            yield TextArea(self._default, show_line_numbers=True, tab_behavior="indent")
+            yield Static(Content.styled("edit it as you like · ctrl+r goes on", "$text-muted"))
         else:
-            yield Input(password=self._kind == "secret")
+            yield Input(self._default, password=self.kind == "secret")
+
+    def submit(self) -> None:
+        """Send what is typed; a confirmation wants y or n."""
+        if self.kind == "document":
+            self.post_message(self.Answered(self.query_one(TextArea).text))
+        elif self.kind != "confirm":
+            self.post_message(self.Answered(self.query_one(Input).value))
 
     def on_mount(self) -> None:
         # "no" has the focus: Enter alone must not sign anything.
-        self.query_one("#no" if self._kind == "confirm" else Input).focus()
+        target = {"confirm": "#no", "document": "TextArea"}.get(self.kind, "Input")
+        self.query_one(target).focus()
 
     def on_key(self, event: Key) -> None:
-        if self._kind == "confirm" and event.key in ("y", "n"):
+        if self.kind == "confirm" and event.key in ("y", "n"):
             event.stop()
             self.post_message(self.Answered(event.key == "y"))
-        elif self._kind == "confirm" and event.key in ("left", "right"):
+        elif self.kind == "confirm" and event.key in ("left", "right"):
             event.stop()
             self.screen.focus_next("Button") if event.key == "right" else self.screen.focus_previous("Button")
 
