@@ -16,12 +16,15 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from workflows.core.text import clean
 from workflows.localnet.runtime.base import interpreter_name
 from workflows.localnet.runtime.layout import Settings, measure, settings_from_env
 from workflows.localnet.runtime.refusals import BadSetting
+
+if TYPE_CHECKING:
+    from workflows.containers.engine import Engine
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +101,23 @@ class Measurer:
                 self._known.pop(next(iter(self._known)))
             self._known[key] = value
         return value
+
+
+def peers(engine: Engine, network: str) -> Callable[[str], Running | None]:
+    """What a `Measurer` finds containers with: the running container at an address of an engine network."""
+
+    def find(ip: str) -> Running | None:
+        from workflows.containers.container import Container, speaking
+
+        with speaking("the containers of the task network cannot be listed"):
+            records = engine.api.containers(filters={"network": network})
+        for record in records:
+            joined = (record.get("NetworkSettings") or {}).get("Networks") or {}
+            if ip and (joined.get(network) or {}).get("IPAddress") == ip:
+                return Container(engine.api, str(record["Id"]))
+        return None
+
+    return find
 
 
 class Las:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 
 from workflows.core.failure import Failed, Unavailable
@@ -32,7 +34,7 @@ class CasClient:
                         name="session_refused",
                     )
                 return str(document["hash"])
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, asyncio.TimeoutError, ValueError) as error:
             raise Unavailable(
                 f"CAS does not answer at {self._url}: {type(error).__name__}",
                 "Is the localnet up? `creamtea localnet status` tells.",
