@@ -185,10 +185,7 @@ def _attempt(order: _Order, kind: Kind) -> Generator[Event, None, str]:
     )
     try:
         for block in stream:
-            events = batched(reduced.feed(block))
-            if reduced.error and not reduced.begun and "buildkit" in reduced.error.lower():
-                raise _NoBuilder(reduced.error)
-            yield from events
+            yield from batched(reduced.feed(block))
     except Refused as error:
         raise _NoBuilder(error.message) from None
     except Cancelled:
@@ -200,6 +197,8 @@ def _attempt(order: _Order, kind: Kind) -> Generator[Event, None, str]:
         stream.close()
     yield from batched(reduced.close())
     failure = reduced.failure()
+    if failure is not None and not reduced.begun and "buildkit" in failure.message.lower():
+        raise _NoBuilder(failure.message)
     if failure is not None:
         raise failure
     image = order.engine.image(reduced.image_id) if reduced.image_id else None

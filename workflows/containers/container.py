@@ -95,12 +95,13 @@ class Container:
         """Remove it with its anonymous volumes, running or not; harmless when it is gone."""
         from docker.errors import APIError, NotFound
 
-        with contextlib.suppress(NotFound):
-            try:
-                self.api.remove_container(self.id, v=True, force=True)
-            except APIError as error:
-                if "already in progress" not in str(error):
-                    raise Failed(f"a container could not be removed: {explanation(error)}") from None
+        try:
+            self.api.remove_container(self.id, v=True, force=True)
+        except NotFound:
+            return
+        except APIError as error:
+            if "already in progress" not in str(error):
+                raise Failed(f"a container could not be removed: {explanation(error)}") from None
 
     def put(self, folder: str, archive: bytes | Iterable[bytes]) -> None:
         """Unpack a tar archive into an existing folder; works before it was started too."""
@@ -111,10 +112,13 @@ class Container:
         """A tar archive of a file or folder, in blocks; FileNotFoundError when there is none."""
         from docker.errors import NotFound
 
-        try:
-            blocks, _ = self.api.get_archive(self.id, path)
-        except NotFound:
-            raise FileNotFoundError(path) from None
+        with speaking(f"{path} cannot be read from the container"):
+            try:
+                blocks, _ = self.api.get_archive(self.id, path)
+            except NotFound as error:
+                if explanation(error).startswith(f"No such container: {self.id}"):
+                    raise
+                raise FileNotFoundError(path) from None
         return iter(blocks)
 
     def read(self, path: str, limit: int = 64 << 20) -> bytes:

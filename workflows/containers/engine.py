@@ -311,14 +311,14 @@ class Engine:
     def run(
         self,
         image: str,
-        command: Sequence[str],
+        command: Sequence[str] | None = None,
         *,
         timeout: float = 60,
         memory: int = 1 << 30,
         limit: int = 8 << 20,
         **settings: Any,
     ) -> Ran:
-        """Run a short command to its end, without network unless told; removed in any case.
+        """Run a short command (None: the image's own) to its end, without network unless told; then removed.
 
         `settings` as for `create`; at most `limit` bytes of each stream are kept; killed after `timeout`
         seconds.

@@ -70,9 +70,7 @@ def credentials(host: str) -> Login | None:
     from docker.errors import DockerException
 
     try:
-        with (
-            warnings.catch_warnings()
-        ):  # docker-py warns on stderr, where our screen is; the error says it too
+        with warnings.catch_warnings():  # stderr is where our screen is, and the error says it too
             warnings.simplefilter("ignore")
             found = auth.load_config().resolve_authconfig(host)
     except (DockerException, OSError, ValueError) as error:
