@@ -9,10 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from workflows.core.failure import Unavailable
 from workflows.localnet.chain import Chain
 from workflows.localnet.toolchain import Toolchain, ensure, folder
+
+settings.register_profile("creamtea", deadline=None)  # how long an example takes says nothing here
+settings.load_profile("creamtea")
 
 _PER_TEST = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 # The user's own: npm's settings and the fetched packages are the only things that the tests share with them.
