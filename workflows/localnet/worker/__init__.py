@@ -1,0 +1,1 @@
+"""Scheduler, workerpool and worker of the localnet in one: takes deals off the chain and runs their tasks."""

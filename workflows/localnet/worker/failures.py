@@ -1,0 +1,62 @@
+"""From how a stage ended to iExec's cause, the real reason, and what to do about it."""
+
+from __future__ import annotations
+
+from workflows.core.failure import Failed
+from workflows.core.text import size
+from workflows.localnet.runtime.refusals import BadBase, BadFiles, BadVolume, NotAttested, Refused
+from workflows.localnet.worker.stage import Ended, Stage
+
+_UNKNOWN = {
+    "pre-compute": "PRE_COMPUTE_FAILED_UNKNOWN_ISSUE",
+    "post-compute": "POST_COMPUTE_FAILED_UNKNOWN_ISSUE",
+}
+_EXITS = {2: "EXIT_REPORTING_FAILED", 3: "TASK_ID_MISSING"}
+_HINTS = {
+    NotAttested.exit_code: "An enclave is what was measured: another heap, interpreter or runtime is another "
+    "one. Start it as it was registered, or build, measure and deploy again.",
+    BadFiles.exit_code: "Build the image again and register the new fingerprint: nothing may change after it was "
+    "taken.",
+    BadVolume.exit_code: "The volumes of a task open in its own enclaves only; /iexec_in and /iexec_out must be "
+    "empty folders of the image, or absent.",
+    BadBase.exit_code: "The image must start the interpreter of its base with which it was measured.",
+}
+
+
+def failed(stage: Stage, ended: Ended, reported: tuple[str, str] | None) -> Failed:
+    """The failure of a stage. `reported`: (cause, message) that pre- or post-compute sent itself."""
+    prefix = stage.name.upper().replace("-", "_")
+    if ended.timed_out:
+        name = "APP_COMPUTE_TIMEOUT" if stage.name == "app" else f"{prefix}_TIMEOUT"
+        return Failed(
+            f"{stage.name} was stopped after {stage.seconds} s, the longest time of the category",
+            "Choose a larger category, or make the app faster.",
+            name=name,
+        )
+    if reported is not None:
+        return Failed(reported[1] or reported[0], "", name=reported[0])
+    cause = _cause(stage.name, prefix, ended.code)
+    if ended.out_of_memory:
+        return Failed(
+            f"{stage.name} was killed: it needed more than {size(stage.memory)} of memory",
+            "Use less memory, or a smaller part of the data at a time.",
+            name=cause,
+        )
+    if Refused.exit_code <= ended.code <= BadBase.exit_code and (refusal := ended.refusal):
+        hint = _HINTS.get(ended.code, "")
+        return Failed(f"the enclave of {stage.name} refused: {refusal}", hint, name=cause)
+    last = next((line.strip() for line in reversed(ended.tail) if line.strip()), "")
+    said = f": {last}" if last else ", and printed nothing"
+    return Failed(
+        f"{stage.name} ended with exit code {ended.code}{said}",
+        "See its output above; the same image runs without an enclave with SCONE_MODE=sim."
+        if stage.name == "app"
+        else "",
+        name=cause,
+    )
+
+
+def _cause(name: str, prefix: str, code: int) -> str:
+    if name == "app":
+        return "APP_COMPUTE_FAILED"
+    return f"{prefix}_{_EXITS[code]}" if code in _EXITS else _UNKNOWN[name]

@@ -1,0 +1,100 @@
+"""Where pre-compute and post-compute report to, inside the task network as `worker:13100`.
+
+An app in the same network must not be able to speak for them: a report counts when the task's enclave key
+signed keccak(task ‖ worker). Without a key a stage can only say that it has none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+from workflows.core.text import clean
+from workflows.iexec.ids import keccak_hex
+from workflows.iexec.signatures import signer_of
+from workflows.localnet.service import HttpService
+
+_STAGES = {"pre": "pre-compute", "post": "post-compute"}
+_CAUSE = re.compile(r"(PRE|POST)_COMPUTE_[A-Z_]{1,60}")
+_UNSIGNED = ("WORKER_ADDRESS_MISSING", "TEE_CHALLENGE_PRIVATE_KEY_MISSING", "INVALID_TEE_SIGNATURE")
+
+
+@dataclass
+class Expected:
+    """A running task: who may report for it, and what was reported."""
+
+    task: str
+    worker: str
+    enclave: str
+    causes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    computed: dict[str, Any] | None = None
+
+    def signed(self, signature: str) -> bool:
+        """Whether the task's enclave key made this signature."""
+        return signer_of(keccak_hex(self.task, self.worker), signature) == self.enclave
+
+
+class Reports(HttpService):
+    """`expect` opens the door for one task, `forget` closes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._expected: dict[str, Expected] = {}
+        self.app.add_routes(
+            [
+                web.post("/compute/{stage:pre|post}/{task}/exit", self._exit),
+                web.post("/compute/{stage:post}/{task}/computed", self._computed),
+            ]
+        )
+
+    def expect(self, task: str, worker: str, enclave: str) -> Expected:
+        """Take reports for a task from now on."""
+        with self._lock:
+            self._expected[task] = found = Expected(task, worker, enclave)
+        return found
+
+    def forget(self, task: str) -> None:
+        """Take no more."""
+        with self._lock:
+            self._expected.pop(task, None)
+
+    async def _exit(self, request: web.Request) -> web.Response:
+        expected, stage, document = await self._read(request)
+        cause, message = str(document.get("cause")), clean(str(document.get("message") or ""))[:500]
+        fits = _CAUSE.fullmatch(cause) and cause.startswith(request.match_info["stage"].upper() + "_")
+        if not fits:
+            raise web.HTTPBadRequest(text="no such cause\n")
+        if not cause.endswith(_UNSIGNED):
+            await self._need_signature(request, expected)
+        expected.causes.setdefault(stage, (cause, message))
+        return web.Response()
+
+    async def _computed(self, request: web.Request) -> web.Response:
+        expected, _, document = await self._read(request)
+        await self._need_signature(request, expected)
+        expected.computed = document
+        return web.Response()
+
+    async def _read(self, request: web.Request) -> tuple[Expected, str, dict[str, Any]]:
+        expected = self._expected.get(request.match_info["task"])
+        if expected is None:
+            raise web.HTTPNotFound(text="this task is not running\n")
+        try:
+            document = json.loads(await request.text())
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise web.HTTPBadRequest(text="not a JSON object\n")
+        return expected, _STAGES[request.match_info["stage"]], document
+
+    @staticmethod
+    async def _need_signature(request: web.Request, expected: Expected) -> None:
+        if not await asyncio.to_thread(expected.signed, request.headers.get("Authorization", "")):
+            raise web.HTTPUnauthorized(text="not signed by the enclave of this task\n")

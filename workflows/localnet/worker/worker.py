@@ -1,0 +1,228 @@
+"""The localnet's scheduler, pool owner and worker as one service: sells, takes deals off the chain, runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workflows.core.failure import Cancelled, Failed, Unavailable
+from workflows.core.files import private_dir, write_atomic
+from workflows.iexec import ids, tags
+from workflows.iexec.records import Deal, TaskStatus
+from workflows.localnet.worker.api import Api
+from workflows.localnet.worker.record import Record, Records
+from workflows.localnet.worker.reports import Reports
+from workflows.localnet.worker.session import SessionClient
+from workflows.localnet.worker.stage import Room
+from workflows.localnet.worker.task import Task
+
+if TYPE_CHECKING:
+    from workflows.iexec.poco import Poco
+
+log = logging.getLogger(__name__)
+
+PRICE = 10**8  # nRLC for a task of the shortest category; twice as much for each longer one
+MOST_TASKS = 100
+_POLL = 0.05
+
+
+class Worker:
+    """`directory` is `<state>/worker`. `pool()` and `worker()` give contracts that sign as each of the two.
+
+    `start` opens `api` (watchers, orders) and `reports` (stages, through the relay); `begin` takes up work in
+    a room. `internet` also connects apps to the engine's default bridge.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        workerpool: str,
+        pool: Callable[[], Poco],
+        worker: Callable[[], Poco],
+        worker_address: str,
+        sms: str,
+        proxy: str,
+        internet: bool = False,
+    ) -> None:
+        self._directory = private_dir(directory)
+        self._workerpool = workerpool
+        self._pool = pool
+        self._worker = worker
+        self._sms = sms
+        self._proxy = proxy
+        self._internet = internet
+        self.api = Api(worker_address, self._order, self._find)
+        self.reports = Reports()
+        self._records: Records | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._running: Task | None = None
+        self._waiting: deque[tuple[Deal, int]] = deque()
+
+    @property
+    def url(self) -> str:
+        """The base URL of the watchers' API."""
+        return self.api.url
+
+    async def start(self) -> None:
+        """Open both servers; no deal is looked at yet."""
+        self._records = Records(self._directory / "tasks")
+        await self.api.start()
+        await self.reports.start()
+
+    async def begin(self, room: Room) -> None:
+        """Take up the deals of the pool, unfinished ones of earlier runs first."""
+        self._watching = asyncio.create_task(self._watch(room))
+
+    async def stop(self) -> None:
+        """Stop the running task (it is taken up again at the next start) and both servers."""
+        if self._watching:
+            self._watching.cancel()
+            if self._running:
+                self._running.stop()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await self.reports.stop()
+        await self.api.stop()
+
+    # -- selling
+
+    async def _order(self, category: int, tag: str, volume: int) -> dict[str, str]:
+        """A new signed workerpool order. Failed when the pool does not offer that."""
+        return await asyncio.to_thread(self._sign_order, category, tag, volume)
+
+    def _sign_order(self, category: int, tag: str, volume: int) -> dict[str, str]:
+        from workflows.iexec.orders import WorkerpoolOrder
+
+        pool = self._pool()
+        if pool.category(category) is None:
+            raise Failed(f"there is no category {category}", name="no_category")
+        if not 1 <= volume <= MOST_TASKS:
+            raise Failed(f"the pool sells 1 to {MOST_TASKS} tasks at once", name="volume")
+        try:
+            lacking = tags.missing(tag or tags.TEE_SCONE, tags.TEE_SCONE)
+        except ValueError:
+            raise Failed("the tag is not 32 bytes of 0x-hex", name="tag") from None
+        if lacking:
+            raise Failed(f"the pool has no workers with {', '.join(lacking)}", name="tag")
+        if pool.account is None:
+            raise Failed("the pool has no key to sign with", name="no_wallet")
+        order = WorkerpoolOrder(
+            workerpool=self._workerpool,
+            workerpoolprice=PRICE << category,
+            volume=volume,
+            tag=tags.TEE_SCONE,
+            category=category,
+            trust=1,
+        )
+        return order.sign_with(pool.account, pool.domain()).to_json()
+
+    # -- working
+
+    def _find(self, taskid: str) -> Record | None:
+        return self._records.find(taskid) if self._records else None
+
+    async def _watch(self, room: Room) -> None:
+        """Look for deals all the time, run their tasks one after another."""
+        runner = asyncio.create_task(self._work(room))
+        try:
+            block = await asyncio.to_thread(self._cursor)
+            while True:
+                try:
+                    block = await asyncio.to_thread(self._look, block)
+                except Unavailable as error:
+                    log.warning("%s", error.message)
+                    await asyncio.sleep(1)
+                await asyncio.sleep(_POLL)
+        finally:
+            runner.cancel()
+            if self._running:
+                self._running.stop()
+            await asyncio.gather(runner, return_exceptions=True)
+
+    def _look(self, block: int) -> int:
+        """Queue the tasks of deals from a block on; the next block to look at."""
+        chain = self._worker()
+        latest = chain.block_number()
+        if latest < block:
+            return block if latest == block - 1 else 0  # shorter than before: another chain, look again
+        for dealid in chain.deals_of(self._workerpool, block, latest):
+            deal = chain.view_deal(dealid)
+            for index in deal.indexes if deal else ():
+                self._queue(chain, deal, index)
+        if not self._waiting and self._running is None:
+            self._keep_cursor(latest + 1)
+        return latest + 1
+
+    def _queue(self, chain: Poco, deal: Deal | None, index: int) -> None:
+        if deal is None or self._records is None:
+            return
+        taskid = ids.taskid(deal.dealid, index)
+        record = self._records.of(taskid)
+        task = chain.view_task(taskid)
+        if record.ended is None and task.status is TaskStatus.COMPLETED:
+            record.end("COMPLETED")  # finished on the chain, then interrupted
+        if record.ended is not None or task.status not in (TaskStatus.UNSET, TaskStatus.ACTIVE):
+            return
+        if (deal, index) not in self._waiting:
+            self._waiting.append((deal, index))
+
+    async def _work(self, room: Room) -> None:
+        while True:
+            if not self._waiting:
+                await asyncio.sleep(_POLL / 2)
+                continue
+            deal, index = self._waiting[0]
+            try:
+                await self._run(room, deal, index)
+            except Cancelled:
+                return
+            except Exception:
+                log.exception("task %s of deal %s", index, deal.dealid)
+            self._waiting.popleft()
+
+    async def _run(self, room: Room, deal: Deal, index: int) -> None:
+        if self._records is None:
+            return
+        record = self._records.of(ids.taskid(deal.dealid, index))
+        record.restart()
+        pool, worker = self._pool(), self._worker()
+        if pool.account is None or worker.account is None:
+            raise Failed("pool and worker need their keys", name="no_wallet")
+        sessions = SessionClient(self._sms, self._proxy, pool.account, worker.account)
+        task = Task(worker, sessions, room, self.reports, record, internet=self._internet)
+        self._running = task
+        running = asyncio.ensure_future(asyncio.to_thread(task.run, deal, index))
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            task.stop()
+            with contextlib.suppress(Exception):
+                await running  # its containers and volumes are removed there
+            raise
+        finally:
+            self._running = None
+
+    # -- where to go on
+
+    def _cursor(self) -> int:
+        """The block below which nothing is left to do; the first one when nobody knows."""
+        try:
+            kept = json.loads((self._directory / "cursor.json").read_text())
+            block = int(kept["block"])
+            return (
+                block
+                if kept["hub"] == self._worker().address and block <= self._worker().block_number() + 1
+                else 0
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
+
+    def _keep_cursor(self, block: int) -> None:
+        record = {"hub": self._worker().address, "block": block}
+        write_atomic(self._directory / "cursor.json", json.dumps(record))
