@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 from eth_account import Account
 
+from workflows.core.failure import Failed
 from workflows.iexec import ids
 from workflows.iexec.records import App, Dataset, Deal, Resource, Task, TaskStatus
 from workflows.iexec.signatures import sign_digest
@@ -53,6 +54,7 @@ class Ledger:
     deals: dict[str, Deal] = field(default_factory=dict)
     apps: dict[str, App] = field(default_factory=dict)
     datasets: dict[str, Dataset] = field(default_factory=dict)
+    cas_refuses: bool = False
 
     def owner(self, address: str) -> str:
         return self.owners[ids.address(address)]
@@ -196,6 +198,8 @@ async def serve(folder: Path, chain: Ledger, body: Callable[[Client], Awaitable[
     posted: list[str] = []
 
     async def post(text: str) -> str:
+        if chain.cas_refuses:
+            raise Failed("CAS refused", text)
         posted.append(text)
         return "hash"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -151,6 +152,15 @@ def test_secrets_survive_a_restart_and_are_nowhere_in_clear(on_sms: Run, tmp_pat
         assert b"canary" not in path.read_bytes()
         assert path.stat().st_mode & 0o077 == 0
     on_sms(second)
+
+
+def test_of_many_equal_posts_at_once_exactly_one_is_stored(on_sms: Run) -> None:
+    async def body(sms: Client) -> None:
+        signature = sign_digest(DEVELOPER, challenges.app(APP, "value"))
+        calls = [sms.status("POST", f"/apps/{APP}/secrets", "value", signature) for _ in range(20)]
+        assert sorted(await asyncio.gather(*calls)) == [204] + [409] * 19
+
+    on_sms(body)
 
 
 def test_a_foreign_host_is_refused_and_a_foreign_origin_is_told_so_on_secrets_only(on_sms: Run) -> None:

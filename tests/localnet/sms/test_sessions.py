@@ -380,6 +380,21 @@ def test_what_else_is_refused_has_a_name_too(on_sms: Run) -> None:
     on_sms(body)
 
 
+def test_a_cas_that_refuses_has_a_name_and_no_secret_of_the_session_is_logged(
+    on_sms: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(sms: Client) -> None:
+        await sms.ready()
+        sms.chain.cas_refuses = True
+        assert await sms.session() == (500, {"error": "SECURE_SESSION_STORAGE_CALL_FAILED"})
+
+    caplog.set_level("DEBUG")
+    on_sms(body)
+    assert "SECURE_SESSION_STORAGE_CALL_FAILED" in caplog.text
+    assert "dataset key" not in caplog.text
+    assert "worker token" not in caplog.text
+
+
 def test_an_empty_enclave_challenge_is_refused(on_sms: Run) -> None:
     async def body(sms: Client) -> None:
         await sms.ready()
