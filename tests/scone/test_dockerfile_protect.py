@@ -1,0 +1,132 @@
+"""Dockerfiles written for other bases, made to protect the file system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from workflows.core.failure import Failed
+from workflows.scone import catalogue, dockerfile, instructions
+from workflows.scone.project import Project, look
+
+PYTHON = catalogue.default("python")
+USUAL = """\
+FROM python:3.11-slim AS app
+# a comment that stays
+WORKDIR /srv
+COPY requirements.txt .
+RUN pip install \\
+    -r requirements.txt
+COPY . .
+CMD ["python", "main.py"]
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Project:
+    (tmp_path / "src").mkdir()
+    for path in ("main.py", "requirements.txt", "src/server.py"):
+        (tmp_path / path).touch()
+    return look(tmp_path)
+
+
+def sound(text: str, app: Project) -> bool:
+    return not [item for item in dockerfile.check(text, app.present) if item.level != "info"]
+
+
+def test_a_usual_one_becomes_an_enclave_app(app):
+    text = dockerfile.protect(USUAL, app, entry=PYTHON)
+    assert f"# was: FROM python:3.11-slim\nFROM {PYTHON.reference} AS app\n" in text
+    assert instructions.entrypoint(text) == "python /srv/main.py"
+    assert "CMD" not in text
+    assert "# a comment that stays\n" in text
+    assert "addr /fspf.pb /srv --authenticated" in text
+    assert "ENV SCONE_HEAP=1G\n" in text
+    assert text.rstrip().endswith("ENV SCONE_MODE=auto")
+    assert sound(text, app)
+    assert dockerfile.protect(text, app, entry=PYTHON, heap=2**31) == text
+
+
+def test_what_is_there_stays(app):
+    text = (
+        f'FROM {PYTHON.reference}\nENV SCONE_HEAP=2G\nCOPY . /app\nENTRYPOINT ["python3", "/app/main.py"]\n'
+    )
+    protected = dockerfile.protect(
+        text, app, entry=catalogue.find("registry.scontain.com/sconecuratedimages/python:3-alpine")
+    )
+    kept = [line for line in text.splitlines() if line not in protected.splitlines()]
+    assert kept == []
+    assert "# was:" not in protected
+    assert protected.count("SCONE_HEAP=2G") == 1
+    assert sound(protected, app)
+    smaller = dockerfile.protect(text, app, heap=2**29)
+    assert "ENV SCONE_HEAP=512M" in smaller and "2G" not in smaller
+    assert sound(smaller, app)
+
+
+def test_regions_follow_the_place_of_the_app(app):
+    text = 'FROM x\nCOPY . /usr/src/app\nENTRYPOINT ["python3", "/usr/src/app/src/server.py"]\n'
+    protected = dockerfile.protect(
+        text, app, entry=PYTHON, regions={"src": "not-protected", "/opt/x": "authenticated"}
+    )
+    assert "addr /fspf.pb /usr/src/app --authenticated" in protected
+    assert "addr /fspf.pb /usr/src/app/src --not-protected" in protected
+    assert "addr /fspf.pb /opt/x --authenticated" in protected
+    assert "/fspf.pb /app" not in protected
+
+
+def test_another_user_gets_its_turn_again(app):
+    text = dockerfile.protect(USUAL.replace("CMD", "USER nobody\nCMD"), app, entry=PYTHON)
+    names = [item.name for item in instructions.read(text)]
+    assert names[-4:] == ["USER", "RUN", "ENV", "USER"]
+    assert text.rstrip().endswith("USER nobody")
+    assert sound(text, app)
+
+
+@pytest.mark.parametrize(
+    "started", ["CMD python main.py", "ENTRYPOINT python main.py", 'entrypoint ["python", "./main.py"]']
+)
+def test_plain_words_become_exec_form(app, started):
+    text = dockerfile.protect(USUAL.replace('CMD ["python", "main.py"]', started), app, entry=PYTHON)
+    assert instructions.entrypoint(text) == "python /srv/main.py"
+
+
+def test_a_cmd_in_several_lines_is_replaced_whole(app):
+    text = dockerfile.protect(
+        USUAL.replace('CMD ["python", "main.py"]', 'CMD [ \\\n  "python", \\\n  "main.py" ]'),
+        app,
+        entry=PYTHON,
+    )
+    assert instructions.entrypoint(text) == "python /srv/main.py"
+    assert sound(text, app)
+
+
+def test_the_last_stage_counts(app):
+    text = f"FROM golang:1 AS build\nRUN make\n{USUAL}".replace(
+        "COPY . .", "COPY --from=build /x /srv/x\nCOPY . ."
+    )
+    protected = dockerfile.protect(text, app, entry=PYTHON)
+    assert protected.startswith("FROM golang:1 AS build\nRUN make\n# was: FROM python:3.11-slim\n")
+    assert sound(protected, app)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no FROM"),
+        ("FROM x\nRUN y\n", "starts nothing"),
+        ("FROM x\nCMD python main.py && echo done\n", "starts nothing"),
+        ('FROM x\nCOPY . /\nENTRYPOINT ["python3", "/main.py"]\n', "must not be protected"),
+        ('FROM x AS a\nENTRYPOINT ["python3", "/app/main.py"]\nFROM a\n', "of its own"),
+    ],
+)
+def test_what_is_in_the_way_is_said(app, text, said):
+    with pytest.raises(Failed, match=said) as caught:
+        dockerfile.protect(text, app, entry=PYTHON)
+    assert caught.value.hint
+
+
+def test_encrypted_folders_need_a_draft(app):
+    with pytest.raises(Failed, match="stages of their own"):
+        dockerfile.protect(USUAL, app, entry=PYTHON, regions={"src": "encrypted"})
