@@ -5,19 +5,24 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import tarfile
+import tempfile
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from standin import Base, Services
 
-from workflows.localnet.runtime import protect
+from workflows.localnet.runtime import protect, volumes
 from workflows.localnet.runtime.fspf import AUTHENTICATED, ENCRYPTED, NOT_PROTECTED
+from workflows.localnet.runtime.places import Places
 
 APP = """
 import json, os, sys
@@ -308,3 +313,51 @@ def test_the_file_shield_by_hand(base: Base, app: Path) -> None:
     assert base.run("python3", str(app), **{**env, "SCONE_FSPF_KEY": "00"}).returncode == 241
     app.write_text("")
     assert base.run("python3", str(app), **env).returncode == 244
+
+
+names = st.from_regex(r"[a-zé \-]{1,8}\.?[a-z]{0,3}", fullmatch=True)
+trees = st.recursive(
+    st.binary(max_size=50),
+    lambda inner: st.dictionaries(names, inner, max_size=4),
+)
+
+
+@given(st.dictionaries(names, trees, max_size=4))
+@settings(deadline=None)
+def test_any_tree_survives_a_volume(tree: dict[str, Any]) -> None:
+    folder = Path(tempfile.mkdtemp())
+    try:
+        places = Places("", "", str(folder / "memory"), str(folder / "volumes"))
+        volume = volumes.Volume("v", str(folder / "at"), bytes(32))
+        (folder / "volumes/v").mkdir(parents=True)
+        write(Path(volumes.mount(volume, places)), tree)
+        volumes.unmount(volume, str((folder / "at").resolve()), places)
+        again = volumes.mount(volume, places)
+        assert read(Path(again)) == tree
+    finally:
+        shutil.rmtree(folder)
+
+
+def write(folder: Path, tree: dict[str, Any]) -> None:
+    for name, content in tree.items():
+        if isinstance(content, bytes):
+            (folder / name).write_bytes(content)
+        else:
+            (folder / name).mkdir()
+            write(folder / name, content)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    return {path.name: path.read_bytes() if path.is_file() else read(path) for path in folder.iterdir()}
+
+
+def test_a_full_memory_is_said(base: Base, services: Services) -> None:
+    """/dev/full stands for a /dev/shm that is too small: writing to it says the same."""
+    key = "00" * 32
+    store = base.volume("out")
+    (store / "volume.enc.new").symlink_to("/dev/full")
+    volume = {"name": "out", "path": str(base.folder / "out"), "key": key}
+    services.session = session(["python3", "-c", "pass"], volumes=[volume])
+    ran = base.run("python3", **services.env)
+    assert ran.returncode == 245
+    assert "No space left" in ran.stderr

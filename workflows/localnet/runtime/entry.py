@@ -27,6 +27,10 @@ def main(argv: "Sequence[str]", env: "Mapping[str, str]", places: Places) -> int
     except Refused as error:
         _tell(2, f"[SCONE|FATAL] SIMULATED runtime: {error}\n")
         return error.exit_code
+    except OSError as error:  # a full /dev/shm, a disk that fails
+        place = f": {error.filename}" if error.filename else ""
+        _tell(2, f"[SCONE|FATAL] SIMULATED runtime: {error.strerror}{place}\n")
+        return Refused.exit_code
 
 
 def _command(argv: "Sequence[str]") -> int:

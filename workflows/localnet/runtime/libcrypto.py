@@ -13,7 +13,7 @@ from workflows.localnet.runtime.refusals import Altered, NoCrypto
 
 NONCE = 12
 TAG = 16
-BLOCK = 1 << 20  # how much goes through the cipher at once
+BLOCK = 1 << 16  # how much goes through the cipher at once: more would leave the cache
 _NAMES = ("libcrypto.so.3", "libcrypto.so.1.1", "libcrypto.so.1.0.0")
 _GET_TAG, _SET_TAG = 0x10, 0x11  # EVP_CTRL_AEAD_GET_TAG, EVP_CTRL_AEAD_SET_TAG
 
@@ -54,12 +54,12 @@ class _Cipher:
     def update(self, data: bytes) -> bytes:
         output, written = ctypes.create_string_buffer(len(data) + 16), ctypes.c_int()
         self._need(self._lib.EVP_CipherUpdate(self._context, output, ctypes.byref(written), data, len(data)))
-        return output.raw[: written.value]
+        return ctypes.string_at(output, written.value)
 
     def final(self) -> bytes:
         output, written = ctypes.create_string_buffer(16), ctypes.c_int()
         self._need(self._lib.EVP_CipherFinal_ex(self._context, output, ctypes.byref(written)))
-        return output.raw[: written.value]
+        return ctypes.string_at(output, written.value)
 
     def control(self, command: int, buffer: "ctypes.Array[ctypes.c_char]") -> None:
         self._need(self._lib.EVP_CIPHER_CTX_ctrl(self._context, command, TAG, buffer))

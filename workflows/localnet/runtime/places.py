@@ -41,7 +41,7 @@ def memory_for(places: Places, path: str) -> str:
         target = os.path.normpath(os.readlink(path))
         if target.startswith(places.memory + "/"):
             return target
-    return os.path.join(places.memory, path.strip("/").replace("/", "_") or "root")
+    return os.path.join(places.memory, path.strip("/").replace("%", "%25").replace("/", "%2F"))
 
 
 def link(path: str, target: str) -> None:

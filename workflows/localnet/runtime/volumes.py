@@ -72,7 +72,9 @@ class _Stream:
 
 
 def _pack(folder: str, write: "Callable[[bytes], object]") -> None:
-    with tarfile.open(fileobj=_Stream(write), mode="w|", format=tarfile.PAX_FORMAT) as tar:  # type: ignore[call-overload]
+    with tarfile.open(
+        fileobj=_Stream(write), mode="w|", bufsize=libcrypto.BLOCK, format=tarfile.PAX_FORMAT
+    ) as tar:  # type: ignore[call-overload]
         for name, path, status in sorted(tree.walk(folder, lambda _: True)):
             member = tarfile.TarInfo(name)
             member.mode, member.mtime = stat.S_IMODE(status.st_mode), int(status.st_mtime)
