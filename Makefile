@@ -1,6 +1,6 @@
 # creamtea. `make demo` sets up what it needs and runs the main job; `make test` runs every test.
 BIN := .venv/bin
-RUN := scripts/with-engine $(BIN)
+RUN := .ci/with-engine $(BIN)
 
 .PHONY: demo test check bench setup lock
 
@@ -24,10 +24,10 @@ bench: setup
 # Everything that the program needs on this machine; does nothing the second time.
 setup: .venv/.ready
 	@$(BIN)/python -m workflows.localnet.toolchain
-	@scripts/engine
+	@.ci/engine
 
 .venv/.ready: requirements.lock pyproject.toml
-	@scripts/venv
+	@.ci/venv
 
 # Needs uv (pip install uv). The lock names no index: yours is used.
 lock:
