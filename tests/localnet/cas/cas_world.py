@@ -25,7 +25,7 @@ SECRET = "the dataset's key"
 
 def session(name: str = "one", **changes: Any) -> Session:
     """A session with an app that has a file shield and two volumes."""
-    given = {
+    given: dict[str, Any] = {
         "name": name,
         "version": "0.3",
         "services": (

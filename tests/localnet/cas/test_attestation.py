@@ -122,7 +122,7 @@ def test_a_quote_is_good_for_one_connection_one_session_and_one_root(on_cas: On,
             return quote
 
         assert "ok" in await world.by_hand("one/app", made())
-        refusals: list[tuple[str, Any, str]] = [
+        refusals: list[tuple[Any, Any, str]] = [
             ("one/app", kept[0], "another connection"),  # replayed
             ("one/app", made(change=bytes(32)), "another connection"),  # stale nonce
             ("two/app", made(), "another connection"),  # made for another session

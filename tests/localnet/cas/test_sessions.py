@@ -37,11 +37,11 @@ def test_a_session_is_created_read_by_its_creator_and_outlives_a_restart(on_cas:
         assert status == 404
         status, answer = await world.request("GET", "/v1/sessions/one", client="stranger")
         assert (status, "not found" in answer["error"]) == (404, True)
-        for path in world.folder.joinpath("cas").rglob("*"):
-            if path.is_file():
-                assert SECRET.encode() not in path.read_bytes()
-                assert KEY.encode() not in path.read_bytes()
-                assert path.stat().st_mode & 0o077 == 0
+        for file in world.folder.joinpath("cas").rglob("*"):
+            if file.is_file():
+                assert SECRET.encode() not in file.read_bytes()
+                assert KEY.encode() not in file.read_bytes()
+                assert file.stat().st_mode & 0o077 == 0
 
     on_cas(first)
     on_cas(second)

@@ -299,7 +299,7 @@ def test_another_requester_gets_none_of_these_secrets(on_sms: Run) -> None:
 def storage(made: dict[str, Any]) -> tuple[str, str, str, str]:
     environment = made["services"][-1]["environment"]
     names = ("CALLBACK", "PROVIDER", "PROXY", "TOKEN")
-    return tuple(environment[f"RESULT_STORAGE_{name}"] for name in names)  # type: ignore[return-value]
+    return tuple(environment[f"RESULT_STORAGE_{name}"] for name in names)
 
 
 def test_result_storage(on_sms: Run) -> None:

@@ -39,7 +39,7 @@ def test_a_blank_value_is_kept_as_empty_as_the_real_service_does(store: Store, v
 def test_kinds_owners_and_names_do_not_mix(store: Store) -> None:
     for kind in ("web3", "web2", "app", "requester"):
         for owner in (ALICE, BOB):
-            assert store.add(kind, owner, "n", f"{kind} {owner}")  # type: ignore[arg-type]
+            assert store.add(kind, owner, "n", f"{kind} {owner}")
     assert store.get("app", BOB, "n") == f"app {BOB}"
     assert store.get("requester", ALICE, "N") is None
     assert not store.update("requester", ALICE, "N", "x")
