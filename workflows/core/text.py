@@ -79,4 +79,4 @@ def size(count: int) -> str:
 
 def shorten(value: str, head: int = 10, tail: int = 4) -> str:
     """A long hash or address with its middle left out."""
-    return value if len(value) <= head + tail + 1 else f"{value[:head]}…{value[-tail:]}"
+    return value if len(value) <= head + tail + 1 else f"{value[:head]}…{value[len(value) - tail :]}"

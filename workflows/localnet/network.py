@@ -9,16 +9,22 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aiohttp import web
+
 from workflows.core.events import Event, TaskChanged, now
+from workflows.core.failure import Failed
 from workflows.core.files import private_dir, write_atomic
 from workflows.localnet import toolchain
 from workflows.localnet.cas.client import CasClient
 from workflows.localnet.cas.server import Cas
 from workflows.localnet.chain import Chain
 from workflows.localnet.control import Control
+from workflows.localnet.floor import Floor
 from workflows.localnet.result_proxy import ResultProxy
+from workflows.localnet.service import Handler
 from workflows.localnet.sms.server import Sms
 from workflows.localnet.storage import Storage
+from workflows.localnet.worker.worker import Worker
 from workflows.sgx.pki import development_pki
 
 if TYPE_CHECKING:
@@ -35,14 +41,29 @@ class Localnet:
         self._emit = emit
         self.control = Control(lambda: self.document)
         self._running: list[Any] = []
+        self._opening: asyncio.Task[None] | None = None
         self.document: dict[str, Any] = {"v": 1, "ready": False, "pid": os.getpid(), "state_dir": str(state)}
 
     @cached_property
     def _reads(self) -> Poco:
         """The contracts, for the services that ask the chain; web3 is imported at the first question."""
-        from workflows.iexec.poco import Poco
+        return self._contracts()
 
-        return Poco(self._chain.rpc, self._chain.hub, chain_id=self._chain.chain_id, gas_free=True)
+    @cached_property
+    def _pool(self) -> Poco:
+        return self._contracts("workerpool")
+
+    @cached_property
+    def _works(self) -> Poco:
+        return self._contracts("worker")
+
+    def _contracts(self, role: str | None = None) -> Poco:
+        from workflows.iexec.poco import Poco
+        from workflows.localnet.genesis import account
+
+        signer = account(role) if role else None
+        chain = self._chain
+        return Poco(chain.rpc, chain.hub, signer, chain_id=chain.chain_id, gas_free=True)
 
     async def start(self) -> None:
         """Bring everything up; Unavailable says what cannot. What was started is stopped then."""
@@ -67,6 +88,29 @@ class Localnet:
             ResultProxy(self._state / "storage", lambda: self._reads, storage.files, self._chain.chain_id),
         )
         sms = await self._up("sms", "SMS", Sms(self._state / "sms", lambda: self._reads, sessions.post))
+        worker = Worker(
+            self._state / "worker",
+            workerpool=self._chain.workerpool,
+            pool=lambda: self._pool,
+            worker=lambda: self._works,
+            worker_address=self._chain.accounts["worker"].address,
+            sms=sms.url,
+            proxy=proxy.url,
+        )
+        worker.api.app.middlewares.append(self._open_first)
+        await self._up("worker", "worker", worker)
+        self._floor = Floor(
+            pki,
+            {
+                ("cas", 18765): ("127.0.0.1", cas.enclave_port),
+                ("sms", 13300): ("127.0.0.1", sms.port),
+                ("ipfs", 8080): ("127.0.0.1", storage.gateway.port),
+                ("proxy", 13200): ("127.0.0.1", proxy.port),
+                ("worker", 13100): ("127.0.0.1", worker.reports.port),
+            },
+        )
+        self._sms, self._worker = sms, worker
+        self._running.insert(0, self._floor)
         await self._up("control", "control", self.control)
         self.document.update(
             ready=True,
@@ -82,11 +126,32 @@ class Localnet:
             market=None,
             result_proxy=proxy.url,
             workerpool=self._chain.workerpool,
+            workerpool_api=worker.url,
             accounts=[{"address": one.address, "role": one.role} for one in self._chain.accounts.values()],
             control=self.control.url,
             started=now(),
         )
         write_atomic(self._state / "status.json", _json(self.document))
+
+    @web.middleware
+    async def _open_first(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The first who asks the worker anything has its images and its network made; a chain alone needs none."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open())
+        wait = request.path.startswith("/tasks/") or self._opening.done()
+        try:
+            if wait:
+                await asyncio.shield(self._opening)
+        except Failed as failure:
+            self._opening = None
+            error = {"error": failure.message, "hint": failure.hint, "name": failure.name}
+            return web.json_response(error, status=503)
+        return await handler(request)
+
+    async def _open(self) -> None:
+        room = await self._floor.prepare(self._emit)
+        self._sms.tee = self._floor.tee
+        await self._worker.begin(room)
 
     async def _up(self, task: str, title: str, service: Any) -> Any:
         self._emit(TaskChanged(task=task, title=title, state="running", started=now()))

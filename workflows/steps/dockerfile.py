@@ -61,8 +61,14 @@ class Dockerfile(Step):
     after = ("base_image",)
     workflows = ("onboard", "demo", "deploy")
     fields = (
-        Field("heap", "Enclave heap", default="1G", check=_heap, manifest="heap", help="measured: another heap is another MRENCLAVE"),
-        Field("entrypoint", "Entrypoint", default=_entry, required=False, manifest="entrypoint", help="the command that runs in the enclave"),
+        Field(
+            "heap", "Enclave heap", default="1G", check=_heap, manifest="heap",
+            help="measured: another heap is another MRENCLAVE",
+        ),
+        Field(
+            "entrypoint", "Entrypoint", default=_entry, required=False, manifest="entrypoint",
+            help="the command that runs in the enclave",
+        ),
         Field(
             "region", "Regions", many=True, required=False, check=_region, manifest="regions", metavar="FOLDER=KIND",
             help="authenticated, encrypted or not-protected, one a line; the whole app is authenticated otherwise",

@@ -13,7 +13,7 @@ from typing import Any
 from workflows.core.events import Asked, Noted, TaskChanged
 from workflows.core.failure import Cancelled, Missing
 from workflows.core.fields import Field
-from workflows.core.files import create_private, private_dir
+from workflows.core.files import create_private, private_dir, write_atomic
 from workflows.core.step import Context, Done, Step, Work
 from workflows.steps import world
 from workflows.steps.encrypt_dataset import key_file
@@ -168,9 +168,9 @@ def _plan(ctx: Context) -> Iterator[Secret]:
         yield _requester(ctx, number, name, address)
     if ctx["encrypt_result"]:
         yield Secret(
-            "result key", "public key that encrypts results",
-            lambda: bool(sms().has_result_key(address)),
-            lambda: sms().push_result_key(keys.sms_value(_pair(ctx))),
+            "result key", "public key that encrypts results (one for a wallet)",
+            lambda: bool(sms().has_result_key(address)) and _pushed(ctx) == _commitment(ctx),
+            lambda: _push_result_key(ctx, keys.sms_value(_pair(ctx))),
             forever=False,
         )  # fmt: skip
 
@@ -220,7 +220,25 @@ def _read(ctx: Context, file: str) -> str:
 
 
 def _key_folder(ctx: Context) -> Path:
-    return private_dir(ctx.state / "keys")
+    """The SMS keeps one result key for a wallet, so all projects of a person share the pair."""
+    return private_dir(world.user_state(ctx) / "beneficiary")
+
+
+def _commitment(ctx: Context) -> str:
+    return hashlib.sha256(_pair(ctx).public.read_bytes()).hexdigest()
+
+
+def _pushed(ctx: Context) -> str | None:
+    """The hash of the public key that was pushed last, as far as this machine knows."""
+    try:
+        return (_key_folder(ctx) / f"{world.address(ctx)}.pushed").read_text().strip()
+    except OSError:
+        return None
+
+
+def _push_result_key(ctx: Context, value: str) -> None:
+    world.sms(ctx).push_result_key(value, replace=True)
+    write_atomic(_key_folder(ctx) / f"{world.address(ctx)}.pushed", _commitment(ctx) + "\n")
 
 
 def result_key(ctx: Context) -> Any:

@@ -51,7 +51,10 @@ class Request(Step):
     heading = "Request a run"
     after = ("push_secrets",)
     fields = (
-        Field("args", "Arguments", required=False, metavar="TEXT", manifest="args", help="public, on the chain: no secrets here"),
+        Field(
+            "args", "Arguments", required=False, metavar="TEXT", manifest="args",
+            help="public, on the chain: no secrets here",
+        ),
         Field("input_file", "Input files", many=True, required=False, metavar="URL", help="public URLs, one a line"),
         Field("category", "Category", "choice", default="0", choices=_categories, manifest="category"),
         Field(

@@ -34,7 +34,10 @@ class Result(Step):
     heading = "Open the result"
     after = ("watch",)
     fields = (
-        Field("output", "Folder for the result", "path", required=False, metavar="DIR", help="creamtea-results/<task> otherwise"),
+        Field(
+            "output", "Folder for the result", "path", required=False, metavar="DIR",
+            help="creamtea-results/<task> otherwise",
+        ),
     )  # fmt: skip
 
     def command(self, ctx: Context) -> str:
@@ -91,8 +94,8 @@ class Result(Step):
         network = world.network(ctx)
         yield from listen(
             lambda emit: storage.download(
-                location, target, gateway=network.ipfs_gateway,
-                progress=lambda done, total=None: emit(Progress(task="download", done=done, total=total)),
+                location, target, gateway=network.ipfs_gateway or "",
+                progress=lambda done, total: emit(Progress(task="download", done=done, total=total)),
                 cancel=ctx.cancel,
             ),
             ctx.cancel,

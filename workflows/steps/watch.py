@@ -10,6 +10,8 @@ from workflows.core.failure import Failed
 from workflows.core.step import Context, Done, Step, Work
 from workflows.steps import world
 
+_POLL = 5.0  # seconds between two looks at a live chain
+
 
 class Watch(Step):
     """Follow the task through its life.
@@ -38,29 +40,49 @@ class Watch(Step):
         return Done(outputs, "the chain says that the task is completed")
 
     def run(self, ctx: Context) -> Work:
-        from workflows.iexec import worker_api
-
         taskid = str(ctx.outputs["request"]["task"])
-        end = yield from worker_api.watch(
-            world.network(ctx), world.poco(ctx, sign=False), taskid, cancel=ctx.cancel
-        )
+        end = yield from self._follow(ctx, taskid)
         if end.status != "COMPLETED":
-            raise Failed(_why(end), end.hint or _what_to_do(end.cause), name=end.cause or "task_failed")
+            cause = f"{end.cause}: " if end.cause else ""
+            raise Failed(
+                cause + (end.message or "the task failed"), end.hint, name=end.cause or "task_failed"
+            )
         task = world.poco(ctx, sign=False).view_task(taskid)
         yield Noted(text=f"completed; the result is at {_location(task.results)}")
         return {"task": taskid, "status": end.status, "cause": None}
 
+    def _follow(self, ctx: Context, taskid: str) -> Any:
+        """The worker's events where the network has a worker to ask, else the chain's word alone."""
+        from workflows.iexec.worker_api import Ended, WorkerApi
 
-def _why(end: Any) -> str:
-    cause = f"{end.cause}: " if end.cause else ""
-    return f"{cause}{end.message or 'the task failed'}"
+        network = world.network(ctx)
+        if not network.workerpool_api:
+            return (yield from self._chain_alone(ctx, taskid))
+        for event in WorkerApi(network.workerpool_api).watch(taskid, cancel=ctx.cancel):
+            if isinstance(event, Ended):
+                return event
+            yield event
+        raise Failed("the worker's word ended before the task did", "creamtea resume looks again")
 
+    def _chain_alone(self, ctx: Context, taskid: str) -> Any:
+        from workflows.iexec.records import TaskStatus
+        from workflows.iexec.worker_api import Ended
 
-def _what_to_do(cause: str | None) -> str:
-    from workflows.iexec import causes
-
-    found = causes.explain(cause) if cause else []
-    return found[0].what_to_do if found else "creamtea explain CAUSE tells more"
+        chain = world.poco(ctx, sign=False)
+        before: TaskStatus | None = None
+        while True:
+            status = chain.view_task(taskid).status
+            if status is not before:
+                yield Noted(text=f"the chain says {status.name}")
+                before = status
+            if status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
+                hint = (
+                    ""
+                    if status is TaskStatus.COMPLETED
+                    else "the deadline passed; claim brings the money back"
+                )
+                return Ended(status.name, None, "", hint)
+            ctx.cancel.wait(_POLL)
 
 
 def _location(results: bytes) -> str:

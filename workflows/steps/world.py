@@ -69,11 +69,19 @@ def network(ctx: Context, lease: Lease | None = None) -> Network:
     return networks.from_status(held.document)
 
 
+def user_state(ctx: Context) -> Path:
+    """Where a person's own things for this network are kept, across projects."""
+    network(ctx)
+    if entry(ctx).embedded:
+        return Path(str(ctx.keep("lease", lambda: _given(None)).document["state_dir"]))
+    from platformdirs import user_data_path
+
+    return user_data_path("creamtea") / "networks" / entry(ctx).name
+
+
 def development_root(ctx: Context) -> bytes:
     """The certificate that everything SIMULATED on the held localnet chains to, PEM."""
-    network(ctx)
-    document = ctx.keep("lease", lambda: _given(None)).document
-    return (Path(str(document["state_dir"])) / "keys" / "root.pem").read_bytes()
+    return (user_state(ctx) / "keys" / "root.pem").read_bytes()
 
 
 def _given(lease: Lease | None) -> Lease:

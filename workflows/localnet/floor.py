@@ -1,0 +1,76 @@
+"""Where the tasks of a localnet run: base and stage images, the relay, LAS. Made when first needed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from workflows.core.events import Event
+from workflows.core.step import Cancel
+from workflows.localnet import images
+from workflows.localnet.las import Las, Measurer, peers
+from workflows.localnet.relay import LABEL, Relay, Route
+from workflows.localnet.sms.properties import Pipeline, Stage, TeeServices
+from workflows.localnet.tee.images import VERSION, StageImage, stage_images
+from workflows.localnet.worker.stage import Room
+from workflows.sgx.pki import Pki
+from workflows.sgx.quote import Quoter
+
+if TYPE_CHECKING:
+    from workflows.containers.engine import Engine
+
+Emit = Callable[[Event], None]
+
+
+class Floor:
+    """A `Room` with all that it stands on; `tee` is what the SMS serves of its stages."""
+
+    def __init__(self, pki: Pki, routes: Mapping[tuple[str, int], Route]) -> None:
+        self._pki = pki
+        self._routes = dict(routes)
+        self._engine: Engine | None = None
+        self._relay: Relay | None = None
+        self._cancel = Cancel()
+        self.tee = TeeServices()
+
+    async def prepare(self, emit: Emit) -> Room:
+        """Images, network, relay and LAS; Unavailable when there is no engine."""
+        engine, base, stages = await asyncio.to_thread(self._images, emit)
+        self._engine = engine
+        las = Las(Measurer(lambda ip: find(ip)), Quoter(self._pki).quote)
+        relay = Relay(engine, base.root, {**self._routes, ("las", 18766): las.serve})
+        find = peers(engine, relay.network)
+        await relay.start()
+        self._relay = relay
+        self.tee = TeeServices(
+            [
+                Pipeline(version, _stage(stages["pre-compute"]), _stage(stages["post-compute"]))
+                for version in _VERSIONS
+            ]
+        )
+        return Room(engine, relay.network, {LABEL: str(os.getpid())})
+
+    def _images(self, emit: Emit) -> tuple[Engine, images.StandIn, dict[str, StageImage]]:
+        from workflows.containers.engine import Engine
+
+        engine = Engine.connect()
+        root = self._pki.root_pem.encode()
+        base = images.stand_in(engine, "python", emit, root_pem=root, cancel=self._cancel)
+        return engine, base, stage_images(engine, base, emit, self._cancel)
+
+    async def stop(self) -> None:
+        """Take down the relay and its network; images stay in the engine."""
+        self._cancel.set()
+        if self._relay is not None:
+            await self._relay.stop()
+        if self._engine is not None:
+            self._engine.close()
+
+
+_VERSIONS = (VERSION, "v5")  # the framework versions that clients put into the JSON form
+
+
+def _stage(image: StageImage) -> Stage:
+    return Stage(image.image, image.fingerprint, image.entrypoint, image.heap)
