@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from cas_world import World
 
+from tests.localnet.cas.cas_world import World
 from workflows.localnet.cas.server import Cas
 from workflows.localnet.las import Las, Measured
 from workflows.sgx.pki import development_pki

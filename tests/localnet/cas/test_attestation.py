@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cas_world import APP, KEY, OTHER, SECRET, TAG, World, session, signed_by
 
+from tests.localnet.cas.cas_world import APP, KEY, OTHER, SECRET, TAG, World, session, signed_by
 from workflows.localnet.cas.attestation import report_data
 from workflows.localnet.runtime.refusals import NotAttested
 from workflows.scone.session import Attestation, render

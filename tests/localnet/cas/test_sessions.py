@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import aiohttp
 import pytest
-from cas_world import KEY, SECRET, World, session
 
+from tests.localnet.cas.cas_world import KEY, SECRET, World, session
 from workflows.core.failure import Failed
 from workflows.localnet.cas import tls
 from workflows.scone.session import render

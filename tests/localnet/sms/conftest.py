@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from sms_world import Client, Run, ledger, serve
+
+from tests.localnet.sms.sms_world import Client, Run, ledger, serve
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 from eth_account import Account
-from sms_world import STAGES, Client, ledger
 
+from tests.localnet.sms.sms_world import STAGES, Client, ledger
 from workflows.iexec import ids, params, tags
 from workflows.iexec.orders import AppOrder, DatasetOrder, Domain, RequestOrder, WorkerpoolOrder
 from workflows.iexec.poco import Poco

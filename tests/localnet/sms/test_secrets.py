@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from sms_world import APP, DATASET, DEVELOPER, POOL, REQUESTER, Client, Run
 
+from tests.localnet.sms.sms_world import APP, DATASET, DEVELOPER, POOL, REQUESTER, Client, Run
 from workflows.iexec.signatures import sign_digest
 from workflows.localnet.sms import challenges
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from eth_account import Account
-from sms_world import (
+
+from tests.localnet.sms.sms_world import (
     APP,
     DATASET,
     DEAL,
@@ -25,7 +26,6 @@ from sms_world import (
     Client,
     Run,
 )
-
 from workflows.iexec.ids import ZERO_ADDRESS
 from workflows.iexec.records import Resource
 from workflows.iexec.signatures import sign_digest

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from sms_world import DEAL, ENCLAVE, POOL, STAGES, TASK, WORKER, Client, Run
 
+from tests.localnet.sms.sms_world import DEAL, ENCLAVE, POOL, STAGES, TASK, WORKER, Client, Run
 from workflows.iexec.ids import ZERO_HASH
 from workflows.iexec.records import TaskStatus
 from workflows.iexec.signatures import sign_digest
