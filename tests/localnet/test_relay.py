@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def _with_relay(engine: Engine, image: str, use: Callable[[Relay], Awaitable[Non
             ("ipfs", 8080): ("127.0.0.1", 1),
             ("las", 18766): _peer,
         }
-        relay = Relay(engine, image, routes)
+        relay = Relay(engine, image, f"creamtea-test-{secrets.token_hex(4)}", routes)
         await relay.start()
         try:
             await use(relay)

@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import queue
-import secrets
 import socket
 import struct
 import threading
@@ -42,17 +41,20 @@ _QUEUED = 256
 class Relay:
     """`routes` maps (alias, port inside) to a loopback address or to `handler(reader, writer, peer_ip)`.
 
-    `image` is any image with the real `/usr/bin/python3` (the stand-in's root). Ports inside must differ.
+    `image` is any image with the real `/usr/bin/python3` (the stand-in's root), `network` the name of the
+    network that is made. Ports inside must differ.
     """
 
-    def __init__(self, engine: Engine, image: str, routes: Mapping[tuple[str, int], Route]) -> None:
+    def __init__(
+        self, engine: Engine, image: str, network: str, routes: Mapping[tuple[str, int], Route]
+    ) -> None:
         self._engine = engine
         self._image = image
         self._routes = {port: route for (_, port), route in routes.items()}
         if len(self._routes) != len(routes):
             raise ValueError("two routes on one port")
         self._aliases = sorted({*ALIASES, *(alias for alias, _ in routes)})
-        self.network = f"creamtea-{secrets.token_hex(4)}"
+        self.network = network
         self._made = False
         self._socket: Any = None
         self._raw: Any = None

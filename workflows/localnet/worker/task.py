@@ -107,7 +107,7 @@ class Task:
         image = self._image(phases, order)
         with phases.phase("session") as detail:
             granted = self._sessions.grant(taskid, storage=not order.callback, cancel=self._cancel)
-            detail.append(shorten(granted.session, 10, 0))
+            detail.append(granted.session[:10])
         self._record.advance("RUNNING")
         expected = self._reports.expect(taskid, str(self._poco.sender), granted.enclave)
         enclaves = Enclaves(
