@@ -12,6 +12,7 @@ import os
 import sys
 import tarfile
 from pathlib import Path
+from tempfile import mkdtemp
 
 from workflows.containers.context import Context
 from workflows.containers.engine import Engine
@@ -49,7 +50,7 @@ CASES = {
 def record(engine: Engine, name: str, text: str) -> None:
     """One Dockerfile through both builders."""
     for builder, version in (("buildkit", "2"), ("classic", "1")):
-        context = Context(DATA, text, {"hello.txt": b"hello\n", ".dockerignore": b"*\n"})
+        context = Context(Path(mkdtemp()), text, {"hello.txt": b"hello\n"})
         params: dict[str, str | list[str]] = {"version": version, "rm": "1", "forcerm": "1"}
         if name != "cached":
             params["nocache"] = "1"

@@ -86,7 +86,6 @@ def test_dockerignore_is_honoured(tmp_path: Path) -> None:
     })  # fmt: skip
     paths = Context(tmp_path, "").paths()
     assert set(paths) == {
-        ".dockerignore",
         "keep.log",
         "src",
         "src/build",
@@ -109,7 +108,7 @@ def test_state_history_and_keys_never_travel(tmp_path: Path) -> None:
     fill(tmp_path, {**out, **kept, ".dockerignore": "!.git/config\n!sub/.git/config\n!dataset.key\n"})
     context = Context(tmp_path, "FROM scratch\n")
     sent = {name for name, member in unpack(context).items() if member.isfile()}
-    assert sent == {*kept, ".dockerignore", "Dockerfile"}
+    assert sent == {*kept, "Dockerfile"}
     named = {secret.path for secret in secrets_in(context)}
     assert named == {path for path in out if not {".creamtea", ".git", ".secrets"} & set(Path(path).parts)}
     assert not any(secret.sent for secret in secrets_in(context))

@@ -192,7 +192,7 @@ def test_cached_steps_say_so(name: str) -> None:
     assert log.image_id
 
 
-@pytest.mark.parametrize("name", ["failing_buildkit", "failing_classic"])
+@pytest.mark.parametrize("name", ["failing_buildkit", "failing_classic", "failing_podman"])
 def test_a_failure_names_the_instruction_and_shows_its_own_last_lines(name: str) -> None:
     events, log = reduce(read(name))
     failure = log.failure()
@@ -295,12 +295,21 @@ def test_layers_of_a_pull_inside_a_build_become_progress() -> None:
     assert [(e.done, e.total) for e in events if isinstance(e, Progress)] == [(7, None)]
 
 
-def test_podman_steps_are_understood() -> None:
-    texts = ["STEP 1/2: FROM base AS app\n", "STEP 2/2: RUN true\n", "--> Using cache 0123456789ab\n", "COMMIT\n",
-             "Successfully built 0123456789ab\n"]  # fmt: skip
-    events, log = reduce("\n".join(json.dumps({"stream": text}) for text in texts).encode())
-    assert final(events)["[app 2/2] RUN true"] == "cached"
-    assert log.image_id == "0123456789ab"
+def test_podmans_steps_are_understood() -> None:
+    events, log = reduce(read("parallel_podman"))
+    states = final(events)
+    assert states["[right 2/3] COPY hello.txt /hello.txt"] == "done"
+    assert {"left", "right", "stage-2"} <= set(states)
+    assert lines(events, "[left 2/2]")[:3] == ["left 1", "left 2", "left 3"]
+    assert log.image_id is not None and re.fullmatch(r"sha256:[0-9a-f]{64}", log.image_id)
+    cached = [
+        "[1/2] STEP 2/2: RUN true\n",
+        "--> Using cache 0123456789ab\n",
+        "Successfully built 0123456789ab\n",
+    ]
+    events, log = reduce("\n".join(json.dumps({"stream": text}) for text in cached).encode())
+    assert final(events) == {"[2/2] RUN true": "cached"}
+    assert log.image_id == "0123456789ab"  # where there is nothing better
 
 
 @given(st.data())

@@ -21,7 +21,8 @@ from workflows.core.text import LineCutter, clean
 _NOISE = re.compile(r"(?:failed to solve(?: with frontend [\w.]+)?|failed to create LLB definition): ")
 _EXIT = re.compile(
     r"(?:executor failed running \[.*\]|process \".*\" did not complete successfully|"
-    r"The command '.*' returned a non-zero code): (?:exit code: )?(\d+)",
+    r"The command '.*' returned a non-zero code|building at STEP \".*\": while running runtime): "
+    r"(?:exit (?:code|status):? )?(\d+)",
     re.DOTALL,
 )
 _BUILT = re.compile(r"Successfully built ([0-9a-f]{12,64})\s*")

@@ -41,8 +41,12 @@ class Context:
         return replace(self, dockerfile=text), changes
 
     def paths(self) -> list[str]:
-        """The paths of the folder that are sent, sorted: without what .dockerignore or `judge` leaves out."""
-        return [path for path, secret in self._judged() if secret is None or secret.sent]
+        """The paths of the folder that are sent, sorted: without what .dockerignore or `judge` leaves out.
+
+        .dockerignore itself stays too: podman would apply it again, to the files in memory as well.
+        """
+        told = (path for path, secret in self._judged() if secret is None or secret.sent)
+        return [path for path in told if path not in self._rules()]
 
     def secrets(self) -> list[Secret]:
         """The files that .dockerignore lets pass and that must not be sent; most are left out anyway."""
@@ -87,8 +91,11 @@ class Context:
         allowed = (path for path in found if CLOSED.isdisjoint(path.split("/")))
         return ((path, judge(self.folder, path)) for path in allowed)
 
+    def _rules(self) -> tuple[str, str]:
+        return f"{self.name}.dockerignore", ".dockerignore"
+
     def _ignored(self) -> list[str]:
-        for name in (f"{self.name}.dockerignore", ".dockerignore"):
+        for name in self._rules():
             file = self.folder / name
             if file.is_file():
                 lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()

@@ -18,6 +18,7 @@ from workflows.containers.transfer import Transfer
 from workflows.core.events import Event
 from workflows.core.failure import Failed, Missing
 from workflows.core.step import Cancel
+from workflows.core.text import clean
 
 LABEL = "creamtea"
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -169,29 +170,23 @@ class Engine:
         self, archive: IO[bytes] | Path, reference: str, changes: Sequence[str] = (), message: str = ""
     ) -> str:
         """An image from a root file system's tar; `changes` are Dockerfile lines (ENV, LABEL …). Its id."""
-        target = Reference.parse(reference)
-        params: dict[str, str | list[str]] = {
-            "fromSrc": "-",
-            "repo": target.name,
-            "tag": target.tag or "latest",
-            "changes": list(changes),
-            "message": message,
-        }
+        params: dict[str, str | list[str]] = {"fromSrc": "-", "changes": list(changes), "message": message}
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(archive.open("rb")) if isinstance(archive, Path) else archive
             blocks = iter(lambda: file.read(1 << 18), b"")
             headers = {"Content-Type": "application/x-tar"}
-            records = json_lines(
-                post(self.api, "/images/create", params=params, headers=headers, body=blocks)
-            )
             try:
-                last = list(records)
+                records = list(
+                    json_lines(post(self.api, "/images/create", params=params, headers=headers, body=blocks))
+                )
             except Refused as error:
                 raise Failed(f"the root file system was not imported: {error.message}") from None
-        errors = [str(record["error"]) for record in last if "error" in record]
-        if errors:
-            raise Failed(f"the root file system was not imported: {errors[-1][:500]}")
-        return self.require(reference).id
+        last = records[-1] if records else {}
+        image = self.image(str(last.get("status"))) if "error" not in last else None
+        if image is None:
+            raise Failed(f"the root file system was not imported: {clean(str(last.get('error')))[:500]}")
+        self.tag(image.id, reference)  # podman's import would take no tag
+        return image.id
 
     # Registries
 
