@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from workflows.localnet.cas.client import CasClient
 from workflows.localnet.cas.server import Cas
 from workflows.localnet.images import stand_in
 from workflows.localnet.las import Las, Measurer, peers
-from workflows.localnet.relay import Relay
+from workflows.localnet.relay import Relay, Route
 from workflows.scone.session import Attestation, Service, Session, render
 from workflows.sgx.pki import development_pki
 from workflows.sgx.quote import Quoter
@@ -42,11 +43,14 @@ async def story(engine: Engine, image: str, root: str, folder: Path) -> None:
     cas = Cas(folder / "cas", pki)
     await cas.start()
     client = CasClient(cas.url, pki.root_pem, cas.client("sms"))
-    find: dict[str, Measurer] = {}
-    las = Las(lambda ip: find["las"](ip), Quoter(pki).quote)
-    relay = Relay(engine, root, {("cas", 18765): ("127.0.0.1", cas.enclave_port), ("las", 18766): las.serve})
+    network = f"creamtea-test-{secrets.token_hex(4)}"
+    las = Las(Measurer(peers(engine, network)), Quoter(pki).quote)
+    routes: dict[tuple[str, int], Route] = {
+        ("cas", 18765): ("127.0.0.1", cas.enclave_port),
+        ("las", 18766): las.serve,
+    }
+    relay = Relay(engine, root, network, routes)
     await relay.start()
-    find["las"] = Measurer(peers(engine, relay.network))
 
     def start(service: str, heap: str = "32M") -> Ran:
         environment = {
@@ -58,7 +62,7 @@ async def story(engine: Engine, image: str, root: str, folder: Path) -> None:
         }
         command = ["python3", "-c", "print('the image says this, not the session')"]
         return engine.run(
-            image, command[1:], entrypoint=command[:1], environment=environment, network=relay.network
+            image, command[1:], entrypoint=command[:1], environment=environment, network=network
         )
 
     try:
