@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -39,18 +40,17 @@ class Floor:
         """Images, network, relay and LAS; Unavailable when there is no engine."""
         engine, base, stages = await asyncio.to_thread(self._images, emit)
         self._engine = engine
-        las = Las(Measurer(lambda ip: find(ip)), Quoter(self._pki).quote)
-        relay = Relay(engine, base.root, {**self._routes, ("las", 18766): las.serve})
-        find = peers(engine, relay.network)
-        await relay.start()
-        self._relay = relay
+        network = f"creamtea-{secrets.token_hex(4)}"
+        las = Las(Measurer(peers(engine, network)), Quoter(self._pki).quote)
+        self._relay = Relay(engine, base.root, network, {**self._routes, ("las", 18766): las.serve})
+        await self._relay.start()
         self.tee = TeeServices(
             [
                 Pipeline(version, _stage(stages["pre-compute"]), _stage(stages["post-compute"]))
                 for version in _VERSIONS
             ]
         )
-        return Room(engine, relay.network, {LABEL: str(os.getpid())})
+        return Room(engine, network, {LABEL: str(os.getpid())})
 
     def _images(self, emit: Emit) -> tuple[Engine, images.StandIn, dict[str, StageImage]]:
         from workflows.containers.engine import Engine
