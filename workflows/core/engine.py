@@ -207,7 +207,7 @@ class Engine:
         for filled in form:
             self.ctx.values[filled.field.name] = filled.value
             if filled.field.manifest:
-                self.ctx.manifest.set(filled.field.manifest, filled.value)
+                self.ctx.manifest.set(filled.field.manifest, filled.field.kept(filled.value, self.ctx))
 
     def _form(self, step: Step) -> list[Filled]:
         form: list[Filled] = []

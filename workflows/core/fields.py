@@ -78,6 +78,12 @@ class Field:
             return [self._parse_one(item, ctx) for item in items if item not in ("", None)]
         return self._parse_one(value, ctx)
 
+    def kept(self, value: Any, ctx: Context) -> Any:
+        """The value as the manifest keeps it: a path inside the project without the project's own."""
+        if self.kind == "path" and value and Path(str(value)).is_relative_to(ctx.project):
+            return str(Path(str(value)).relative_to(ctx.project))
+        return value
+
     def _parse_one(self, value: Any, ctx: Context) -> Any:
         if isinstance(value, str):
             value = value.strip()

@@ -42,6 +42,7 @@ class Localnet:
         self.control = Control(lambda: self.document)
         self._running: list[Any] = []
         self._opening: asyncio.Task[None] | None = None
+        self._warming: asyncio.Task[None] | None = None
         self.document: dict[str, Any] = {"v": 1, "ready": False, "pid": os.getpid(), "state_dir": str(state)}
 
     @cached_property
@@ -82,12 +83,13 @@ class Localnet:
         cas = await self._up("cas", "CAS (SIMULATED)", Cas(self._state / "cas", pki))
         sessions = CasClient(cas.url, pki.root_pem, cas.client("sms"))
         storage = await self._up("storage", "content storage", Storage(self._state / "storage"))
-        proxy = await self._up(
-            "proxy",
-            "result proxy",
-            ResultProxy(self._state / "storage", lambda: self._reads, storage.files, self._chain.chain_id),
-        )
-        sms = await self._up("sms", "SMS", Sms(self._state / "sms", lambda: self._reads, sessions.post))
+        chain_id = self._chain.chain_id
+        proxy = ResultProxy(self._state / "storage", lambda: self._reads, storage.files, chain_id)
+        sms = Sms(self._state / "sms", lambda: self._reads, sessions.post)
+        for service in (proxy, sms):
+            service.app.middlewares.append(self._warm_first)
+        await self._up("proxy", "result proxy", proxy)
+        await self._up("sms", "SMS", sms)
         worker = Worker(
             self._state / "worker",
             workerpool=self._chain.workerpool,
@@ -97,7 +99,7 @@ class Localnet:
             sms=sms.url,
             proxy=proxy.url,
         )
-        worker.api.app.middlewares.append(self._open_first)
+        worker.api.app.middlewares.extend([self._warm_first, self._open_first])
         await self._up("worker", "worker", worker)
         self._floor = Floor(
             pki,
@@ -134,6 +136,14 @@ class Localnet:
         write_atomic(self._state / "status.json", _json(self.document))
 
     @web.middleware
+    async def _warm_first(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """web3 takes a second to import and deadlocks when two threads do it at once: one does, all wait."""
+        if self._warming is None:
+            self._warming = asyncio.create_task(asyncio.to_thread(_import_web3))
+        await asyncio.shield(self._warming)
+        return await handler(request)
+
+    @web.middleware
     async def _open_first(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The first who asks the worker anything has its images and its network made; a chain alone needs none."""
         if self._opening is None:
@@ -165,6 +175,13 @@ class Localnet:
         (self._state / "status.json").unlink(missing_ok=True)
         while self._running:
             await self._running.pop().stop()
+
+
+def _import_web3() -> None:
+    import eth_account
+    import web3
+
+    _ = (eth_account, web3)
 
 
 def _json(document: dict[str, Any]) -> str:
