@@ -196,8 +196,10 @@ def copies(project: Project, *, skip: Sequence[str] = (), only: str = ".", targe
             lines.append(copy([folder], where))
             return
         inside = [path for path in project.files if str(PurePosixPath(path).parent) == folder]
-        if inside:
-            lines.append(copy(inside, f"{where}/"))
+        links = [path for path in inside if (project.root / path).is_dir()]  # COPY follows a link to a folder
+        if files := [path for path in inside if path not in links]:
+            lines.append(copy(files, f"{where}/"))
+        lines.extend(copy([path], f"{where}/{PurePosixPath(path).name}") for path in links)
         for inner in project.folders:
             if str(PurePosixPath(inner).parent) == folder:
                 bring(inner)
