@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from world import World
+from tests.iexec.world import World
 
 from workflows.iexec import cost
 from workflows.iexec.cost import Cost

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from world import World
+from tests.iexec.world import World
 
 from workflows.core.failure import Failed
 from workflows.iexec import ids, matching, reverts, tags

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from eth_account import Account
-from world import CHECKSUM, FINGERPRINT, World
+from tests.iexec.world import CHECKSUM, FINGERPRINT, World
 
 from workflows.core.failure import Cancelled, Failed, Unavailable
 from workflows.iexec import ids, signatures

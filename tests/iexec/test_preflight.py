@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from world import World
+from tests.iexec.world import World
 
 from workflows.core.failure import Unavailable
 from workflows.iexec import ids, params, tags

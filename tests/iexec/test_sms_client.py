@@ -14,8 +14,8 @@ import pytest
 from eth_account import Account
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from loopback import Seen, nobody, raw, served
 
+from tests.iexec.loopback import Seen, nobody, raw, served
 from workflows.core.failure import Failed, Missing, Unavailable
 from workflows.iexec import challenge, dataset
 from workflows.iexec.signatures import sign_digest, signer_of

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Seen, nobody, raw, served
 
+from tests.iexec.loopback import Seen, nobody, raw, served
 from workflows.core.failure import Cancelled, Failed, Missing, Unavailable
 from workflows.core.step import Cancel
 from workflows.iexec import cid, download

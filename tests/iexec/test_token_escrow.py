@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from world import World
+from tests.iexec.world import World
 
 from workflows.core.failure import Failed
 from workflows.iexec import ids

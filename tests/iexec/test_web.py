@@ -5,8 +5,8 @@ import threading
 from pathlib import Path
 
 import pytest
-from loopback import nobody, raw, served
 
+from tests.iexec.loopback import nobody, raw, served
 from workflows.core.failure import Cancelled, Failed, Missing, Unavailable
 from workflows.core.step import Cancel
 from workflows.iexec import web

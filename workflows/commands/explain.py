@@ -1,0 +1,51 @@
+"""The command `explain`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from workflows.core.command import Argument, Command, Emit, Result
+from workflows.core.failure import Missing
+from workflows.core.text import clean
+
+
+class Explain(Command):
+    """What a status, cause, revert code or message means, and what to do about it."""
+
+    name = "explain"
+    arguments = (Argument("text", "a name, a code, or the message itself", metavar="NAME", many=True),)
+
+    def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
+        from workflows.iexec import causes
+
+        text = " ".join(options["text"]).strip()
+        if not text:
+            raise Missing(
+                "explain needs a name, a code or a message",
+                "creamtea explain APP_COMPUTE_FAILED",
+                name="usage",
+            )
+        found = causes.explain(text)
+        return Result(
+            {
+                "asked": clean(text),
+                "explanations": [dataclasses.asdict(one) for one in found],
+                "near": [] if found else causes.near(text),
+            },
+            0 if found else 1,
+        )
+
+    def lines(self, document: Mapping[str, Any]) -> Iterable[str]:
+        for one in document["explanations"]:
+            yield f"{one['name']}  ({one['group']})"
+            yield f"  {one['meaning']}"
+            yield f"  look at  {one['look']}"
+            yield f"  do       {one['do']}"
+            if one["command"]:
+                yield f"  $ {one['command']}"
+        if not document["explanations"]:
+            yield f"nothing is known of {document['asked']!r}"
+            if document["near"]:
+                yield f"did you mean {', '.join(document['near'])}?"
