@@ -16,7 +16,7 @@ import workflows.commands
 import workflows.steps
 from workflows.core.catalog import Catalog, discover
 from workflows.core.command import Command
-from workflows.core.engine import Engine
+from workflows.core.engine import CRASHED, Engine, stumbled
 from workflows.core.events import Event
 from workflows.core.failure import Cancelled, Failed, Missing
 from workflows.core.fields import Field
@@ -68,6 +68,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except Exception as error:
+        if os.environ.get("CREAMTEA_DEBUG"):
+            raise
+        explain(stumbled(error), as_json)
+        return CRASHED
 
 
 def _dispatch(words: list[str]) -> int:

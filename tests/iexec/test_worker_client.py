@@ -1,9 +1,11 @@
 """Watching a task: the stream of the localnet's worker, the statuses of a live pool, and everything that breaks."""
 
+import asyncio
 import json
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,6 +84,51 @@ def test_a_connection_that_is_cut_in_the_middle_is_renewed() -> None:
 
     with served(answer) as stub:
         assert len(list(client(stub.url).watch(TASK))) == len(HISTORY) + 1
+
+
+def test_a_task_that_is_begun_anew_is_told_anew() -> None:
+    other = [{**HISTORY[0]}, {"v": 1, "type": "noted", "text": "again"}]
+    with served(streaming(ndjson(*HISTORY[:3]), ndjson(*other, END))) as stub:
+        events = list(client(stub.url).watch(TASK))
+    assert [one.text for one in events if isinstance(one, Noted)] == ["again"]
+    assert len(events) == 3 + 1 + 1 and isinstance(events[-1], Ended)
+
+
+def test_the_localnet_s_own_worker_api(tmp_path: Path) -> None:
+    from workflows.localnet.worker.api import Api
+    from workflows.localnet.worker.record import Records
+
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def start() -> tuple[Api, Records]:
+        async def no_order(*_: object) -> dict[str, str]:
+            raise AssertionError("no order is asked for here")
+
+        records = Records(tmp_path / "tasks")
+        api = Api("0x" + "12" * 20, no_order, records.find)
+        await api.start()
+        return api, records
+
+    api, records = asyncio.run_coroutine_threadsafe(start(), loop).result(30)
+    try:
+        record = records.of(TASK)
+        record.add(TaskChanged(task="session", title="Session", state="running"))
+        watch = WorkerApi(api.url).watch(TASK)
+        assert next(watch) == TaskChanged(task="session", title="Session", state="running")
+        record.advance("RUNNING")
+        record.add(Lines(task="app", stream="err", text=("a", "b")))
+        assert next(watch) == Lines(task="app", stream="err", text=("a", "b"))
+        assert (WorkerApi(api.url).task(TASK) or {})["status"] == "RUNNING"
+        record.end("FAILED", "APP_COMPUTE_FAILED", "it crashed", "mend it")
+        assert list(watch) == [Ended("FAILED", "APP_COMPUTE_FAILED", "it crashed", "mend it")]
+        assert WorkerApi(api.url).task("0x" + "b3" * 32) is None
+    finally:
+        asyncio.run_coroutine_threadsafe(api.stop(), loop).result(30)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(30)
+        loop.close()
 
 
 def test_a_failure_is_explained_where_the_worker_says_nothing() -> None:

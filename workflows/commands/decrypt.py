@@ -29,7 +29,7 @@ class Decrypt(Command):
 
         source, output = required(options, "file", "output")
 
-        def progress(done: int, total: int) -> None:
+        def progress(done: int, total: int | None) -> None:
             emit(Progress(task="decrypt", done=done, total=total))
 
         if results.kind(source) is None:
@@ -58,7 +58,7 @@ class Decrypt(Command):
         )
         return Result(
             {
-                "kind": f"dataset {opened.kind}",
+                "kind": f"dataset {opened.form}",
                 "output": str(output),
                 "files": [output.name],
                 "size": opened.size,

@@ -136,7 +136,7 @@ class Engine:
                 self._fail(failure)
             except Exception as error:
                 self._emit(Lines(task="traceback", stream="err", text=_trace(error)))
-                self._fail(_stumbled(error), CRASHED)
+                self._fail(stumbled(error), CRASHED)
             else:
                 self.exit_code, self.failure = 0, None
                 return done
@@ -293,7 +293,8 @@ def _trace(error: Exception) -> tuple[str, ...]:
     return tuple(clean(line) for line in text.splitlines())
 
 
-def _stumbled(error: Exception) -> Failed:
+def stumbled(error: Exception) -> Failed:
+    """Our own bug as a failure that says so; set CREAMTEA_DEBUG to see the traceback of a command."""
     return Failed(
         f"creamtea stumbled: {type(error).__name__}: {clean(str(error))}",
         "this is our bug; the traceback is in the step's log",

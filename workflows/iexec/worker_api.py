@@ -66,15 +66,17 @@ class WorkerApi:
         Unavailable when the worker is silent for too long or never hears of the task, Cancelled at once.
         """
         path = self._path(taskid)
-        given, clock = 0, _Patience(self._patience, self.url)
+        seen: list[int] = []
+        clock = _Patience(self._patience, self.url)
         while True:
             try:
-                for index, record in enumerate(self._stream(path, cancel)):
-                    if index < given:  # the history again, after a new connection
+                for index, line in enumerate(self._stream(path, cancel)):
+                    mark = hash(line)
+                    if seen[index : index + 1] == [mark]:  # the history again, after a new connection
                         continue
-                    given = index + 1
+                    seen[index:] = [mark]  # or another history: the worker began the task anew
                     clock.restart()
-                    event = _read(record)
+                    event = _read(_json(line))
                     if event is not None:
                         yield event
                     if isinstance(event, Ended):
@@ -98,8 +100,8 @@ class WorkerApi:
         except ValueError as error:
             raise Missing(clean(str(error)), "Give the 0x-hex id of a task.", name="bad_task") from None
 
-    def _stream(self, path: str, cancel: Cancel | None) -> Iterator[Any]:
-        """The JSON values of the stream's lines; None for a line that is no JSON."""
+    def _stream(self, path: str, cancel: Cancel | None) -> Iterator[bytes]:
+        """The lines of the stream; empty ones only say that the worker is still there."""
         pending = b""
         with web.exchange("GET", f"{path}/events", timeout=self._idle, cancel=cancel) as response:
             kind = response.headers.get_content_type()
@@ -115,7 +117,7 @@ class WorkerApi:
                         "This is not the worker's API: check its URL.",
                         name="answer_too_large",
                     )
-                yield from (_json(line) for line in lines if line.strip())
+                yield from (line for line in lines if line.strip())
 
     def _polled(
         self, taskid: str, document: Mapping[str, Any] | None, cancel: Cancel | None

@@ -22,25 +22,20 @@ def export(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     from workflows.localnet.genesis import account
 
     folder.mkdir(parents=True, exist_ok=True)
-    chain = {
-        "default": "localnet",
-        "allowExperimentalNetworks": True,
-        "chains": {
-            "localnet": {
-                "id": str(document["chain_id"]),
-                "host": document["rpc"],
-                "hub": document["hub"],
-                "sms": {"scone": document["sms"]},
-                "resultProxy": document["result_proxy"],
-                "ipfsGateway": document["ipfs"]["gateway"],
-                "native": True,
-                "useGas": False,
-                "defaultTeeFramework": "scone",
-            }
-        },
+    entry: dict[str, Any] = {
+        "id": str(document["chain_id"]),
+        "host": document["rpc"],
+        "hub": document["hub"],
+        "sms": {"scone": document["sms"]},
+        "resultProxy": document["result_proxy"],
+        "ipfsGateway": document["ipfs"]["gateway"],
+        "native": True,
+        "useGas": False,
+        "defaultTeeFramework": "scone",
     }
     if document.get("market"):
-        chain["chains"]["localnet"]["iexecGateway"] = document["market"]
+        entry["iexecGateway"] = document["market"]
+    chain = {"default": "localnet", "allowExperimentalNetworks": True, "chains": {"localnet": entry}}
     path = folder / "chain.json"
     write_atomic(path, json.dumps(chain, indent=2) + "\n", 0o644)
     signer = account("requester")

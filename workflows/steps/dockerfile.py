@@ -105,7 +105,7 @@ class Dockerfile(Step):
         text = _proposal(ctx, found)
         edited = yield Asked(field="dockerfile", question=str(path), kind="document", default=text)
         text = str(edited or text)
-        findings = dockerfile.check(text, found.files)
+        findings = dockerfile.check(text, found.present, stand_in=world.entry(ctx).simulated)
         for finding in findings:
             where = f"line {finding.line}: " if finding.line else ""
             yield Noted(level=finding.level, text=where + finding.text, hint=finding.hint or None)
@@ -142,7 +142,9 @@ def _proposal(ctx: Context, found: Project) -> str:
     entry = catalogue.find(str(ctx.outputs["base_image"]["reference"]))
     size = heap.parse(str(ctx["heap"]))
     if own.is_file() and path != own:
-        return dockerfile.protect(own.read_text(errors="replace"), found, heap=size, regions=_regions(ctx))
+        text = own.read_text(errors="replace")
+        chosen = size if "SCONE_HEAP" not in text else None
+        return dockerfile.protect(text, found, entry=entry, heap=chosen, regions=_regions(ctx))
     if entry is None:
         raise Failed(
             f"{ctx.outputs['base_image']['reference']} is in no catalogue, so no Dockerfile can be drafted for it",

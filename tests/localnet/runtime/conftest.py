@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from standin import Base, Services, serve
 
+from tests.localnet.runtime.standin import Base, Services, serve
 from workflows.localnet.cas.tls import server_context, server_pair
 from workflows.localnet.runtime.build import build_zipapp
 from workflows.localnet.runtime.places import Places

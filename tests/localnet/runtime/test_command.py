@@ -7,7 +7,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from standin import Base
+
+from tests.localnet.runtime.standin import Base
 
 HEX32, HEX64 = "([0-9a-f]{32})", "([0-9a-f]{64})"
 

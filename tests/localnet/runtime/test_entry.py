@@ -16,8 +16,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from standin import Base
 
+from tests.localnet.runtime.standin import Base
 from workflows.localnet.runtime import build
 from workflows.localnet.runtime.layout import measure, settings_from_env
 

@@ -18,8 +18,8 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from standin import Base, Services
 
+from tests.localnet.runtime.standin import Base, Services
 from workflows.localnet.runtime import protect, volumes
 from workflows.localnet.runtime.fspf import AUTHENTICATED, ENCRYPTED, NOT_PROTECTED
 from workflows.localnet.runtime.places import Places

@@ -36,7 +36,7 @@ from importlib import import_module
 stage = import_module("workflows.localnet.tee." + sys.argv[1].replace("-", "_"))
 sys.exit(stage.main(os.environ))
 """
-_PROTECT = """set -e
+PROTECT = """set -e
 export SCONE_MODE=sim
 fspf=/fspf.pb
 scone fspf create $fspf > /dev/null
@@ -91,7 +91,7 @@ def program() -> bytes:
 def _stage(engine: Engine, base: StandIn, name: str, emit: Emit, cancel: Cancel) -> StageImage:
     heap = HEAPS[name]
     pyz = program()
-    key = json.dumps([2, base.id, hashlib.sha256(pyz).hexdigest(), _PROTECT, heap])
+    key = json.dumps([2, base.id, hashlib.sha256(pyz).hexdigest(), PROTECT, heap])
     tag = f"creamtea/tee-{name}:{hashlib.sha256(key.encode()).hexdigest()[:12]}"
     if not engine.exists(tag):
         with task(emit, name, f"image of {name}"):
@@ -109,7 +109,7 @@ def _make(engine: Engine, base: StandIn, name: str, heap: int, pyz: bytes, tag: 
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as files:
         add_file(files, PROGRAM.lstrip("/"), pyz)
-        add_file(files, "build/protect.sh", _PROTECT.encode())
+        add_file(files, "build/protect.sh", PROTECT.encode())
     with engine.create(
         base.image,
         ["-e", "/build/protect.sh"],
