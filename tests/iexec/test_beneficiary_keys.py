@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
 from workflows.core.failure import Failed, Missing
-from workflows.iexec import keys
+from workflows.iexec import keys, pkcs8
 
 ADDRESS = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"
 
@@ -38,6 +38,24 @@ def test_openssl_opens_it_with_the_passphrase_and_agrees_on_the_public_half(pair
     assert b"4096 bit" in subprocess.run(
         ["openssl", "pkey", "-pubin", "-in", pair.public, "-noout", "-text"], capture_output=True, check=True
     ).stdout  # fmt: skip
+
+
+def test_a_guesser_has_to_work_for_every_try(pair: keys.KeyPair) -> None:
+    shown = subprocess.run(
+        ["openssl", "asn1parse", "-in", pair.private], capture_output=True, check=True, text=True
+    ).stdout
+    assert "PBES2" in shown and "PBKDF2" in shown and "hmacWithSHA256" in shown and "aes-256-cbc" in shown
+    assert f"INTEGER           :{pkcs8.ROUNDS:06X}" in shown and pkcs8.ROUNDS >= 600_000
+
+
+@pytest.mark.parametrize("passphrase", ["x", "correct horse", "pässwörd €", "a" * 200])
+@pytest.mark.parametrize("rounds", [1, 127, 128, 40_000])
+def test_any_passphrase_opens_what_it_closed(tmp_path: Path, passphrase: str, rounds: int) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    (tmp_path / "key").write_bytes(pkcs8.encrypted_pem(key, passphrase, rounds))
+    assert keys.load_private(tmp_path / "key", passphrase).private_numbers() == key.private_numbers()
+    with pytest.raises(Failed):
+        keys.load_private(tmp_path / "key", passphrase + "x")
 
 
 def test_both_halves_fit(pair: keys.KeyPair) -> None:

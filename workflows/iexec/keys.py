@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from workflows.core.failure import Failed, Missing
 from workflows.core.files import create_private, write_atomic
 from workflows.iexec.ids import address as checked
+from workflows.iexec.pkcs8 import encrypted_pem
 from workflows.iexec.streams import reading, trouble
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ def create(folder: Path, address: str, passphrase: str | None) -> KeyPair:
 
     `passphrase=None` writes the SDK's unencrypted layout (mode 0600 all the same); an empty one is refused.
     """
-    from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     if passphrase is not None and not passphrase:
@@ -61,11 +61,8 @@ def create(folder: Path, address: str, passphrase: str | None) -> KeyPair:
         return existing
     private = folder / f"{checked(address)}_key"
     public = private.with_name(private.name + ".pub")
-    encryption: serialization.KeySerializationEncryption = serialization.NoEncryption()
-    if passphrase is not None:
-        encryption = serialization.BestAvailableEncryption(passphrase.encode())
     key = rsa.generate_private_key(65537, BITS)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
+    pem = encrypted_pem(key, passphrase) if passphrase is not None else _plain_pem(key)
     with trouble(private):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         create_private(private, pem)
@@ -148,6 +145,12 @@ def public_pem(key: RSAPublicKey) -> str:
 def sms_value(pair: KeyPair) -> str:
     """What the SMS keeps under `iexec-result-encryption-public-key`: base64 of the whole public PEM."""
     return base64.b64encode(public_pem(load_public(pair.public)).encode()).decode()
+
+
+def _plain_pem(key: RSAPrivateKey) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _pem(path: Path) -> bytes:
