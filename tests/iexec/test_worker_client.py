@@ -16,7 +16,7 @@ from tests.iexec.loopback import Seen, nobody, raw, served
 from workflows.core.events import Event, Lines, Noted, Progress, TaskChanged
 from workflows.core.failure import Cancelled, Failed, Missing, Unavailable
 from workflows.core.step import Cancel
-from workflows.iexec import worker_api
+from workflows.iexec import task_events
 from workflows.iexec.worker_api import Ended, WorkerApi
 
 TASK = "0x" + "a2" * 32
@@ -342,11 +342,11 @@ KINDS = st.sampled_from(["task_changed", "lines", "progress", "noted", "end", "a
 
 @given(st.dictionaries(st.sampled_from(FIELDS), JSON | KINDS, max_size=8))
 def test_whatever_the_json_nothing_raises_and_nothing_harmful_passes(record: dict[str, Any]) -> None:
-    event = worker_api._read(record)
+    event = task_events.read(record)
     assert event is None or isinstance(event, Ended | TaskChanged | Lines | Progress | Noted)
-    for one in (event, *worker_api._statuses(record)):
+    for one in (event, *task_events.statuses(record)):
         assert all(ord(letter) >= 32 and letter != "\x7f" for letter in _texts(one))
-    worker_api._cause(record)
+    task_events.cause_of(record)
 
 
 def _texts(event: Event | Ended | None) -> str:
