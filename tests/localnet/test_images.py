@@ -15,9 +15,18 @@ from workflows.containers.engine import Engine
 from workflows.core.events import Event, Lines, Noted, TaskChanged
 from workflows.core.failure import Cancelled, Failed, Missing, Unavailable
 from workflows.core.step import Cancel
-from workflows.localnet import rootfs
-from workflows.localnet.images import StandIn, kinds, recipe, root_image, stand_in, trusted_certificates
+from workflows.localnet import images, rootfs
+from workflows.localnet.images import (
+    StandIn,
+    forget,
+    kinds,
+    recipe,
+    root_image,
+    stand_in,
+    trusted_certificates,
+)
 
+ROOT_FILE = "/etc/scone-simulated/root.pem"
 ROOT_PEM = b"-----BEGIN CERTIFICATE-----\nSIMULATED test root\n-----END CERTIFICATE-----\n"
 
 
@@ -28,6 +37,7 @@ def _nothing(event: Event) -> None: ...
 def engine() -> Iterator[Engine]:
     with Engine.connect() as engine:
         yield engine
+        forget(engine, ROOT_PEM)
 
 
 def _base(engine: Engine, kind: str) -> StandIn:
@@ -49,7 +59,7 @@ def test_a_base_has_the_runtime_the_marks_and_its_interpreters(engine: Engine, k
     assert base.interpreter in base.told("x") and "SIMULATED" in base.told("x")
     document = json.loads(engine.read_file(base.image, "/etc/scone-simulated/base.json") or b"")
     assert document["version"] == 1 and document["os"] == base.os == "Debian 12"
-    assert engine.read_file(base.image, "/etc/scone-simulated/root.pem") == ROOT_PEM
+    assert engine.read_file(base.image, ROOT_FILE) == ROOT_PEM
     assert b"SIMULATED" in (engine.read_file(base.image, "/.scone-simulated") or b"")
     for entry in document["interpreters"].values():
         for path in (entry["path"], *entry["libraries"]):
@@ -90,8 +100,29 @@ def test_a_base_is_made_once_and_a_new_root_costs_only_the_thin_layer(engine: En
         assert other.image != base.image and other.root == base.root
         assert {event.task for event in events if isinstance(event, TaskChanged)} == {"base"}
         assert any(isinstance(event, Noted) and "stands in for" in event.text for event in events)
+        assert engine.exists(base.image)  # of another localnet: not superseded
     finally:
-        engine.remove(other.image)
+        forget(engine, ROOT_PEM.replace(b"test", b"other"))
+    assert not engine.exists(other.image) and engine.exists(base.image)
+
+
+@pytest.mark.engine
+def test_a_new_runtime_takes_the_place_of_the_old_base_and_spares_what_was_built_on_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = ROOT_PEM.replace(b"test", b"mine")
+    old = stand_in(engine, "python", _nothing, root_pem=mine)
+    with engine.create(old.image, ["-"], entrypoint=[]) as container:
+        engine.api.commit(container.id, repository="creamtea-test/built", tag="1")
+    try:
+        monkeypatch.setattr(images, "zipapp", lambda: b"#!/bin/sh\necho another runtime\n")
+        new = stand_in(engine, "python", _nothing, root_pem=mine)
+        assert new.image != old.image
+        assert not engine.exists(old.image) and engine.exists("creamtea-test/built:1")
+    finally:
+        forget(engine, mine)
+        assert engine.exists("creamtea-test/built:1")
+        engine.remove("creamtea-test/built:1")
 
 
 @pytest.mark.engine

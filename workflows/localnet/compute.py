@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from workflows.core.command import Emit
 from workflows.core.step import Cancel
 from workflows.localnet.images import stand_in
 from workflows.localnet.las import Las, Measurer, peers
-from workflows.localnet.relay import LABEL, Relay
+from workflows.localnet.leftovers import labels
+from workflows.localnet.relay import Relay
 from workflows.localnet.service import LOOPBACK
 from workflows.localnet.sms.properties import Pipeline, TeeServices
 from workflows.localnet.sms.properties import Stage as StageProperties
@@ -99,7 +99,7 @@ class Compute:
             },
         )
         await self.relay.start()
-        await self.worker.begin(Room(engine, network, {LABEL: str(os.getpid())}))
+        await self.worker.begin(Room(engine, network, labels()))
 
     async def stop(self) -> None:
         """Stop the worker, its containers and the relay; images stay."""

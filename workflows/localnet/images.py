@@ -8,6 +8,7 @@ a new localnet state costs a second, not half a minute. Everything carries the l
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -31,6 +32,7 @@ from workflows.core.events import Noted, Progress, TaskChanged, TaskState, now
 from workflows.core.failure import Cancelled, Failed, Missing, Unavailable
 from workflows.core.step import Cancel
 from workflows.localnet import rootfs
+from workflows.localnet.leftovers import labels
 from workflows.localnet.rootfs import Recipe, add_file, add_link
 from workflows.localnet.runtime.build import zipapp
 
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from workflows.containers.engine import Engine
 
 SIMULATED = "creamtea.simulated"
+_STATE = "creamtea.state"  # which localnet's root is in the image: a hash of it
+_OWN = ("creamtea/stand-in:", "creamtea/tee-")
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 _OWN_CERTIFICATES = Path("/usr/local/share/ca-certificates")
 _TRUST_VARIABLES = (
@@ -108,19 +112,26 @@ def stand_in(
     cache = cache or default_cache()
     runtime = zipapp()
     bundle = trusted_certificates()
-    parts = [1, plan.key, plan.npm, _digest(runtime), _digest(root_pem), _digest(bundle)]
+    parts = [2, plan.key, plan.npm, _digest(runtime), _digest(root_pem), _digest(bundle)]
     tag = f"creamtea/stand-in:{kind}-{_digest(json.dumps(parts).encode())[:12]}"
     if (found := _find(engine, tag)) is not None:
         return found
     root = root_image(engine, kind, emit, cancel=cancel, cache=cache)
     with task(emit, "base", f"stand-in base for {plan.title}"):
         layer = _layer(plan, runtime, root_pem, bundle, cache, cancel)
-        labels = {SIMULATED: "1", "creamtea.kind": kind, "creamtea.root": root, "creamtea.os": plan.os}
-        changes = [f'LABEL {name}="{value}"' for name, value in labels.items()]
+        marks = {
+            SIMULATED: "1",
+            "creamtea.kind": kind,
+            "creamtea.root": root,
+            "creamtea.os": plan.os,
+            _STATE: _digest(root_pem)[:16],
+        }
+        changes = [f'LABEL {name}="{value}"' for name, value in marks.items()]
         changes += ["ENV PYTHONDONTWRITEBYTECODE=1", "ENV PIP_ROOT_USER_ACTION=ignore"]
         if bundle:
             changes += [f"ENV {name}=/{_BUNDLE}" for name in _TRUST_VARIABLES]
         _commit(engine, root, layer, tag, changes)
+    tidy(engine, tag)
     made = _find(engine, tag)
     if made is None:
         raise Failed(f"the engine lost the image {tag} that it just made", "Run it again.")
@@ -152,6 +163,29 @@ def root_image(
         )
         emit(Progress(task=rootfs.TASK, done=size, total=size))
     return tag
+
+
+def tidy(engine: Engine, tag: str) -> None:
+    """Remove the images that a new one of the same localnet takes the place of, where nothing needs them."""
+    state = engine.require(tag).labels.get(_STATE, "")
+    version = tag.rpartition(":")[2]
+    series = tag[: len(tag) - len(version.rpartition("-")[2])]  # all but the hash
+    _remove(engine, state, lambda other: other.startswith(series) and other != tag)
+
+
+def forget(engine: Engine, root_pem: bytes) -> None:
+    """Remove the images made for a localnet: its stand-in bases, pre-compute and post-compute."""
+    _remove(engine, _digest(root_pem)[:16], lambda other: other.startswith(_OWN))
+
+
+def _remove(engine: Engine, state: str, wanted: Callable[[str], bool]) -> None:
+    """By tag and never by label alone: what a user builds on a base inherits its labels."""
+    with speaking("the localnet's images cannot be listed"):
+        found = engine.api.images(filters={"label": f"{_STATE}={state}"})
+    for tag in [tag for record in found for tag in record.get("RepoTags") or ()]:
+        if wanted(tag):
+            with contextlib.suppress(Failed):  # a container still needs it
+                engine.remove(tag)
 
 
 def default_cache() -> Path:
@@ -274,7 +308,7 @@ def _integrity(content: bytes) -> str:
 def _commit(engine: Engine, base: str, layer: bytes, tag: str, changes: list[str]) -> None:
     """`base` plus one layer, as `tag`; no build, so no context and no builder is needed."""
     with (
-        engine.create(base, ["/bin/true"], labels={"creamtea.use": "base"}) as container,
+        engine.create(base, ["/bin/true"], labels=labels()) as container,
         speaking("the stand-in base was not made", "Is the engine's disk full?"),
     ):
         container.put("/", layer)

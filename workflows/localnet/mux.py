@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable
 
 OPEN, DATA, EOF, RESET, CREDIT, READY = range(6)
 HEADER = struct.Struct("!BII")
-WINDOW = 1 << 20
+WINDOW = 1 << 18
 CHUNK = 1 << 16
-MAX_CONNECTIONS = 512
+MAX_CONNECTIONS = 256  # times WINDOW fits into the memory of the relay container
 
 
 class Channel:
@@ -165,7 +165,7 @@ class Mux:
 async def _main(ports: list[int]) -> None:
     """The program in the relay container: listen on each port, carry everything over stdin and stdout."""
     loop = asyncio.get_running_loop()
-    stdin = asyncio.StreamReader(limit=4 * WINDOW)
+    stdin = asyncio.StreamReader(limit=1 << 20)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin.buffer)
     transport, protocol = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, sys.stdout.buffer)
     stdout = asyncio.StreamWriter(transport, protocol, None, loop)
@@ -191,7 +191,7 @@ async def _main(ports: list[int]) -> None:
     for port in ports:
         await asyncio.start_server(serve(port), "0.0.0.0", port)  # noqa: S104 - inside the task network only
     await mux.frame(READY)
-    while data := await stdin.read(WINDOW):
+    while data := await stdin.read(1 << 20):
         mux.feed(data)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import queue
 import socket
 import struct
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from workflows.containers.container import Container
 from workflows.core.failure import Unavailable
 from workflows.core.text import clean
+from workflows.localnet.leftovers import labels, sweep
 from workflows.localnet.mux import Mux
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter, str], Awaitable[
 Route = tuple[str, int] | Handler
 
 ALIASES = ("cas", "las", "sms", "ipfs", "worker", "proxy")
-LABEL = "creamtea.localnet"
 _PYTHON = "/usr/bin/python3"
 _START_SECONDS = 30.0
 _QUEUED = 256
@@ -104,9 +103,8 @@ class Relay:
     # -- engine side, in threads
 
     def _create(self) -> Container:
-        remove_stale(self._engine)
-        labels = {LABEL: str(os.getpid())}
-        self._engine.make_network(self.network, labels)
+        sweep(self._engine)
+        self._engine.make_network(self.network, labels())
         self._made = True
         source = files("workflows.localnet").joinpath("mux.py").read_text()
         container = self._engine.create(
@@ -116,7 +114,7 @@ class Relay:
             name=f"{self.network}-relay",
             network=self.network,
             aliases=self._aliases,
-            labels=labels,
+            labels=labels(),
             user="65534:65534",
             stdin=True,
             memory=256 << 20,
@@ -221,22 +219,3 @@ def remove_network(engine: Engine, name: str) -> None:
     for record in engine.api.containers(all=True, filters={"network": name}):
         Container(engine.api, record["Id"]).remove()
     engine.remove_network(name)
-
-
-def remove_stale(engine: Engine) -> None:
-    """Networks of localnets that were killed: ours by label, whose process is gone and where nothing runs."""
-    for record in engine.api.networks(filters={"label": LABEL}):
-        owner = str((record.get("Labels") or {}).get(LABEL, ""))
-        busy = engine.api.containers(filters={"network": record["Name"]})
-        if owner.isdigit() and not _runs(int(owner)) and not busy:
-            remove_network(engine, record["Name"])
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

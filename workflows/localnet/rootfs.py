@@ -28,6 +28,7 @@ from workflows.core.events import Lines, Noted
 from workflows.core.failure import Cancelled, Failed, Unavailable
 from workflows.core.step import Cancel
 from workflows.core.text import LineCutter
+from workflows.localnet.leftovers import labels
 
 if TYPE_CHECKING:
     from workflows.containers.engine import Engine
@@ -125,7 +126,7 @@ def _from_image(recipe: Recipe, raw: Path, engine: Engine | None, emit: Emit, ca
         ["-ec", install],
         entrypoint=["/bin/sh"],
         network="bridge",
-        labels={"creamtea.use": "root"},
+        labels=labels(),
     )
     with container, cancel.on(container.kill):
         lines = container.lines()

@@ -31,7 +31,7 @@ from workflows.localnet.cas.server import Cas
 from workflows.localnet.chain import Chain
 from workflows.localnet.compute import Compute, Ports
 from workflows.localnet.genesis import account
-from workflows.localnet.images import stand_in
+from workflows.localnet.images import forget, stand_in
 from workflows.localnet.result_proxy import ResultProxy
 from workflows.localnet.sms.server import Sms
 from workflows.localnet.storage import Storage
@@ -137,6 +137,7 @@ class World:
             self.call(service.stop())
         for tag in self.tags:
             self.engine.remove(tag, force=True)
+        forget(self.engine, self.pki.root_pem.encode())
         self.loop.call_soon_threadsafe(self.loop.stop)
 
     # -- images and apps

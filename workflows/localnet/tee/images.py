@@ -18,7 +18,8 @@ from workflows.containers.container import run_to_end, speaking
 from workflows.core.command import Emit
 from workflows.core.failure import Failed
 from workflows.core.step import Cancel
-from workflows.localnet.images import SIMULATED, StandIn, task
+from workflows.localnet.images import SIMULATED, StandIn, task, tidy
+from workflows.localnet.leftovers import labels
 from workflows.localnet.rootfs import add_file
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def _stage(engine: Engine, base: StandIn, name: str, emit: Emit, cancel: Cancel)
     if not engine.exists(tag):
         with task(emit, name, f"image of {name}"):
             _make(engine, base, name, heap, pyz, tag, cancel)
+        tidy(engine, tag)
     image = engine.require(tag)
     entrypoint = " ".join(_entrypoint(name))
     return StageImage(name, tag, image.id, image.labels.get(_FINGERPRINT, ""), entrypoint, heap)
@@ -115,7 +117,7 @@ def _make(engine: Engine, base: StandIn, name: str, heap: int, pyz: bytes, tag: 
         ["-e", "/build/protect.sh"],
         entrypoint=["/bin/sh"],
         environment={"SCONE_HEAP": str(heap)},
-        labels={"creamtea.use": name},
+        labels=labels(),
     ) as container:
         container.put("/", buffer.getvalue())
         with cancel.on(container.kill):

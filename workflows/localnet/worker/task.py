@@ -142,6 +142,13 @@ class Task:
         if self._poco.view_task(taskid).status is TaskStatus.UNSET:
             receipt = self._poco.run(lambda: self._poco.initialize(deal.dealid, index))
             phases.say(f"initialize {shorten(receipt.hash)} mined in block {receipt.block}")
+        late = self._poco.block_time() - self._poco.view_task(taskid).contribution_deadline
+        if late >= 0:
+            raise Failed(
+                f"the deadline for contributions passed {late} s ago, counted from the match",
+                "Nothing is paid: claim the money back after the final deadline, and request again.",
+                name="CONTRIBUTION_TIMEOUT",
+            )
 
     def _read(self, deal: Deal, index: int, taskid: str) -> Order:
         app, category = self._poco.app(deal.app.address), self._poco.category(deal.category)

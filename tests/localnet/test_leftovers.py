@@ -1,0 +1,49 @@
+"""What a killed localnet leaves in the engine is removed; what a living one has stays."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+
+import pytest
+
+from workflows.containers.engine import Engine
+from workflows.localnet.images import root_image
+from workflows.localnet.leftovers import LABEL, labels, sweep
+
+pytestmark = pytest.mark.engine
+
+
+def _dead() -> dict[str, str]:
+    """The labels of a process of this machine that has ended."""
+    program = "from workflows.localnet.leftovers import *; print(labels()[LABEL])"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return {LABEL: said.stdout.strip()}
+
+
+def test_only_what_belongs_to_ended_processes_of_this_machine_is_removed() -> None:
+    name = f"creamtea-test-{secrets.token_hex(4)}"
+    with Engine.connect() as engine:
+        image = root_image(engine, "python", lambda _: None)
+        owners = {"dead": _dead(), "living": labels(), "foreign": {LABEL: "0123456789ab.0123456789ab.1"}}
+        made = {}
+        try:
+            for who, mark in owners.items():
+                engine.make_network(f"{name}-{who}", mark)
+                engine.make_volume(f"{name}-{who}", mark)
+                made[who] = engine.create(image, ["/bin/true"], network=f"{name}-{who}", labels=mark)
+            sweep(engine)
+            left = {
+                "containers": {c["Id"] for c in engine.api.containers(all=True, filters={"label": LABEL})},
+                "networks": {n["Name"] for n in engine.api.networks(names=[name])},
+                "volumes": {v["Name"] for v in engine.api.volumes(filters={"name": name})["Volumes"] or ()},
+            }
+            assert made["dead"].id not in left["containers"]
+            assert {made["living"].id, made["foreign"].id} <= left["containers"]
+            assert left["networks"] == left["volumes"] == {f"{name}-living", f"{name}-foreign"}
+        finally:
+            for who, container in made.items():
+                container.remove()
+                engine.remove_network(f"{name}-{who}")
+                engine.remove_volume(f"{name}-{who}")

@@ -1,0 +1,77 @@
+"""Labels by which containers, networks and volumes of a localnet that was killed are found and removed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workflows.containers.container import Container, speaking
+
+if TYPE_CHECKING:
+    from workflows.containers.engine import Engine
+
+LABEL = "creamtea.localnet"
+
+
+def labels() -> dict[str, str]:
+    """For everything that must not outlive this process."""
+    return {LABEL: f"{_machine()}.{_boot()}.{os.getpid()}"}
+
+
+def sweep(engine: Engine) -> None:
+    """Remove what processes of this machine left that no longer run; others' things stay."""
+    wanted = {"label": LABEL}
+    with speaking("what is left over cannot be listed"):
+        containers = engine.api.containers(all=True, filters=wanted)
+        networks = engine.api.networks(filters=wanted)
+        volumes = engine.api.volumes(filters=wanted).get("Volumes") or []
+    for record in containers:
+        if _orphaned(record):
+            Container(engine.api, record["Id"]).remove()
+    for record in networks:
+        if _orphaned(record):
+            engine.remove_network(record["Id"])
+    for record in volumes:
+        if _orphaned(record):
+            engine.remove_volume(record["Name"])
+
+
+def _orphaned(record: dict[str, dict[str, str]]) -> bool:
+    machine, _, rest = str((record.get("Labels") or {}).get(LABEL, "")).partition(".")
+    boot, _, pid = rest.partition(".")
+    if machine != _machine() or not pid.isdigit():
+        return False
+    return boot != _boot() or not _runs(int(pid))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@cache
+def _machine() -> str:
+    return _short("/etc/machine-id", "/var/lib/dbus/machine-id", "/etc/hostname")
+
+
+@cache
+def _boot() -> str:
+    return _short("/proc/sys/kernel/random/boot_id")
+
+
+def _short(*paths: str) -> str:
+    """A few digits that stand for the content of the first of these files, so that it is not told itself."""
+    for path in paths:
+        try:
+            return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:12]
+        except OSError:
+            continue
+    return "unknown"
