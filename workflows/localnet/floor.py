@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -12,7 +11,8 @@ from workflows.core.events import Event
 from workflows.core.step import Cancel
 from workflows.localnet import images
 from workflows.localnet.las import Las, Measurer, peers
-from workflows.localnet.relay import LABEL, Relay, Route
+from workflows.localnet.leftovers import labels
+from workflows.localnet.relay import Relay, Route
 from workflows.localnet.sms.properties import Pipeline, Stage, TeeServices
 from workflows.localnet.tee.images import VERSION, StageImage, stage_images
 from workflows.localnet.worker.stage import Room
@@ -50,7 +50,7 @@ class Floor:
                 for version in _VERSIONS
             ]
         )
-        return Room(engine, network, {LABEL: str(os.getpid())})
+        return Room(engine, network, labels())
 
     def _images(self, emit: Emit) -> tuple[Engine, images.StandIn, dict[str, StageImage]]:
         from workflows.containers.engine import Engine
