@@ -144,7 +144,7 @@ SHA256 = "0x" + hashlib.sha256(DATA).hexdigest()
 def qm(data: bytes) -> str:
     hasher = cid.FileHasher()
     hasher.update(data)
-    return hasher.text()
+    return str(hasher.cid())
 
 
 class Flaky:

@@ -15,10 +15,9 @@ import pytest
 from eth_account import Account
 from eth_account.messages import encode_typed_data
 
-from workflows.iexec import ids
+from workflows.iexec import cid, ids
 from workflows.iexec.records import App, Dataset, Deal, Resource, Task, TaskStatus
 from workflows.iexec.signatures import sign_digest
-from workflows.localnet import cid
 from workflows.localnet.result_proxy import ResultProxy
 from workflows.localnet.storage import FileStore
 from workflows.localnet.tokens import Tokens
@@ -140,7 +139,9 @@ def on_proxy(tmp_path: Path) -> On:
     return run
 
 
-RESULT = f"/ipfs/{cid.of([ARCHIVE]).text}"
+_hasher = cid.FileHasher()
+_hasher.update(ARCHIVE)
+RESULT = f"/ipfs/{_hasher.cid()}"
 
 
 def test_an_authorised_worker_uploads_what_its_enclave_signed(on_proxy: On) -> None:

@@ -14,15 +14,30 @@ CHUNK = 262_144
 WIDTH = 174
 _FILE = 2  # UnixFS Data.Type
 _RAW, _DAG_PB = 0x55, 0x70
+_RAW_V1, _DAG_PB_V1 = bytes([1, _RAW]), bytes([1, _DAG_PB])
+_SHA256 = b"\x12\x20"  # multihash: the function and the length of its digest
 
 
 @dataclass(frozen=True)
 class Cid:
-    """A CID over SHA-256: `raw` blocks are the file itself, `dag-pb` ones a tree or a wrapped chunk."""
+    """A CID over SHA-256: `raw` blocks are the file itself, `dag-pb` ones a tree or a wrapped chunk.
+
+    Its text is `Qm…` (version 0) or `b…` (version 1).
+    """
 
     version: int
     codec: Literal["raw", "dag-pb"]
     digest: bytes
+
+    @property
+    def multihash(self) -> bytes:
+        """The digest after its kind and length, as it is in both versions of a CID."""
+        return _SHA256 + self.digest
+
+    def __str__(self) -> str:
+        from multiformats import CID
+
+        return str(CID("base32" if self.version else "base58btc", self.version, self.codec, self.multihash))
 
 
 @dataclass(frozen=True)
@@ -43,7 +58,7 @@ def parse(text: str) -> Cid:
         digest, codec = bytes(cid.digest), cid.codec.code
     except Exception:  # the library has a kind of its own for every flaw
         raise ValueError(f"not a CID: {text[:80]!r}") from None
-    if len(digest) != 34 or digest[:2] != b"\x12\x20" or codec not in (_RAW, _DAG_PB):
+    if len(digest) != 34 or digest[:2] != _SHA256 or codec not in (_RAW, _DAG_PB):
         raise ValueError(f"not a CID of a file over SHA-256: {text[:80]!r}")
     return Cid(int(cid.version), "raw" if codec == _RAW else "dag-pb", digest[2:])
 
@@ -67,13 +82,15 @@ class Verifier:
         """True: it is. False: it is not. None: it may be, cut into blocks in another way than kubo's own."""
         if self._cid.codec == "raw":
             return self._plain.digest() == self._cid.digest
-        return True if self._tree.digest() == self._cid.digest else None
+        return True if self._tree.cid().digest == self._cid.digest else None
 
 
 class FileHasher:
-    """Feed chunks of any length, then `digest()`. Memory: one chunk and the nodes of the lowest level."""
+    """Feed chunks of any length, then `cid()`. Memory: one chunk and the nodes of the lowest level."""
 
     def __init__(self, version: int = 0) -> None:
+        if version not in (0, 1):
+            raise ValueError(f"there is no CID version {version}")
         self._version = version
         self._pending = bytearray()
         self._leaves: list[_Node] = []
@@ -86,16 +103,14 @@ class FileHasher:
             self._leaf(bytes(self._pending[start : start + CHUNK]))
         del self._pending[:whole]
 
-    def digest(self) -> bytes:
-        """SHA-256 in the CID of all that was fed."""
-        return self._root().cid[-32:]
+    def cid(self) -> Cid:
+        """The CID of all that was fed."""
+        root = self._root().cid
+        return Cid(self._version, "raw" if root.startswith(_RAW_V1) else "dag-pb", root[-32:])
 
-    def text(self) -> str:
-        """The CID of all that was fed: `Qm…` or `b…`."""
-        from multiformats import CID
-
-        cid = CID.decode(self._root().cid)
-        return str(cid) if cid.version == 0 else str(cid.encode("base32"))
+    def total(self) -> int:
+        """The bytes of all its blocks, which kubo reports as Size."""
+        return self._root().total
 
     def _root(self) -> _Node:
         level = list(self._leaves)
@@ -107,7 +122,7 @@ class FileHasher:
 
     def _leaf(self, chunk: bytes, *, keep: bool = True) -> _Node:
         if self._version == 1:
-            node = _Node(bytes([1, _RAW]) + _multihash(chunk), len(chunk), len(chunk))
+            node = _Node(_RAW_V1 + _multihash(chunk), len(chunk), len(chunk))
         else:
             node = self._node([], chunk, len(chunk))
         if keep:
@@ -123,12 +138,12 @@ class FileHasher:
         unixfs += b"".join(_integer(4, child.size) for child in children)
         links = (_bytes(1, child.cid) + _bytes(2, b"") + _integer(3, child.total) for child in children)
         block = b"".join(_bytes(2, link) for link in links) + _bytes(1, unixfs)
-        prefix = bytes([1, _DAG_PB]) if self._version == 1 else b""
+        prefix = _DAG_PB_V1 if self._version == 1 else b""
         return _Node(prefix + _multihash(block), size, len(block) + sum(child.total for child in children))
 
 
 def _multihash(block: bytes) -> bytes:
-    return b"\x12\x20" + hashlib.sha256(block).digest()
+    return _SHA256 + hashlib.sha256(block).digest()
 
 
 def _integer(field: int, value: int) -> bytes:

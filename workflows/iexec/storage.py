@@ -63,9 +63,9 @@ def upload(api_url: str, path: Path, progress: Tell | None = None, cancel: Cance
             deadline=None, cancel=cancel,
         )  # fmt: skip
     found = _added(reply)
-    if found != hasher.text():
+    if found != (computed := str(hasher.cid())):
         raise Failed(
-            f"the node stored {found}, but the file is {hasher.text()}",
+            f"the node stored {found}, but the file is {computed}",
             "It stored other bytes, or does not cut files as kubo does by default: use another node.",
             name="cid_mismatch",
         )

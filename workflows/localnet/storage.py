@@ -18,7 +18,7 @@ from aiohttp import BodyPartReader, MultipartReader, web
 from workflows.core.failure import Failed
 from workflows.core.files import private_dir, sync_dir
 from workflows.core.text import size
-from workflows.localnet import cid
+from workflows.iexec import cid
 from workflows.localnet.service import HttpService
 
 MAX_FILE = 4 << 30
@@ -70,11 +70,11 @@ class FileStore:
                 await asyncio.to_thread(sync_dir, self._files)
         finally:
             path.unlink(missing_ok=True)
-        return Added(root.text, length, root.total)
+        return Added(str(root), length, hasher.total())
 
     def path(self, text: str) -> Path | None:
         """Where the file of a CID is, None when it is not here. ValueError: not a CID."""
-        path = self._files / cid.multihash(text).hex()
+        path = self._files / cid.parse(text).multihash.hex()
         return path if path.is_file() else None
 
 
@@ -145,8 +145,8 @@ class Storage:
         text = request.match_info["cid"]
         try:
             path = await asyncio.to_thread(self.files.path, text)
-        except ValueError:
-            return web.Response(status=400, text=f"invalid ipfs path: {text[:80]!r} is not a CID\n")
+        except ValueError as error:
+            return web.Response(status=400, text=f"invalid ipfs path: {error}\n")
         if path is None:
             return web.Response(status=404, text="this storage does not have it; it asks no other node\n")
         headers = {
