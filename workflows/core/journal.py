@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from workflows.core.events import now
 from workflows.core.failure import Failed
-from workflows.core.files import private_dir, sync_dir
+from workflows.core.files import private_dir, sync_dir, write_atomic
 
 Kind = Literal["run", "intent", "done", "failed"]
 FOLDER = ".creamtea"
@@ -42,7 +42,7 @@ class Journal:
         self.folder = private_dir(project / FOLDER)
         ignore = self.folder / ".gitignore"
         if not ignore.exists():
-            ignore.write_text("*\n")
+            write_atomic(ignore, "*\n")
         self.path = self.folder / "journal.jsonl"
         self.notice: str | None = None
         self._entries = self._load()
