@@ -1,4 +1,4 @@
-"""The SMS client: the published challenges, every status, nothing leaked, and the localnet's SMS as peer."""
+"""The SMS client: its requests, every status, nothing leaked, and the localnet's SMS as peer."""
 
 import asyncio
 import base64
@@ -11,111 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from eth_account import Account
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.iexec.loopback import Seen, nobody, raw, served
+from tests.iexec.sms_vectors import DEAD, DEVELOPER, ONES, PEM
 from workflows.core.failure import Failed, Missing, Unavailable
 from workflows.iexec import challenge, dataset
-from workflows.iexec.signatures import sign_digest, signer_of
+from workflows.iexec.signatures import signer_of
 from workflows.iexec.sms import RESULT_KEY, Sms
 
-ONES = Account.from_key("0x" + "11" * 32)
-DEVELOPER = Account.from_key("0x2fac4d263f1b20bfc33ea2bcb1cbe1521322dbde81d04b0c454ffff1218f0ed6")
-POOL = Account.from_key("0xe2a973b083fae8043543f15313955aecee9de809a318656c1cfb22d3a6d52de1")
-DEAD = "0x000000000000000000000000000000000000dEaD"
 SECRET = "correct-horse-battery-staple"
-PEM = base64.b64encode(b"-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----").decode()
-
-# sms.md §13: challenge, hash, signer, signature
-OFFICIAL = [
-    (challenge.requester("", "0", ""), "0x31991eefc2731228bdd25dbc5a242722eda3869f9b06536dbd96a774e5228509"),
-    (challenge.web3("0x123", "ghijk"), "0x8d0b92aaf96f66f172d7615b81f257ebdece2278b7da6c60127cad45852eaaf6"),
-    (
-        challenge.joined("0x748e091bf16048cb5103E0E10F9D5a8b7fBDd860"),
-        "0x7ec1be13dbade2e3bfde8c2bdf68859dfff4ea620b3340c451ec56b5fa505ab1",
-    ),
-    (
-        challenge.joined(
-            "0x748e091bf16048cb5103E0E10F9D5a8b7fBDd860",
-            "0xd94b63fc2d3ec4b96daf84b403bbafdc8c8517e8e2addd51fec0fa4e67801be8",
-        ),
-        "0x9ca8cbf81a285c62778678c874dae13fdc6857566b67a9a825434dd557e18a8d",
-    ),
-    (
-        challenge.joined(
-            "0x748e091bf16048cb5103E0E10F9D5a8b7fBDd860",
-            "0xd94b63fc2d3ec4b96daf84b403bbafdc8c8517e8e2addd51fec0fa4e67801be8",
-            "0x9a43BB008b7A657e1936ebf5d8e28e5c5E021596",
-        ),
-        "0x54a76d209e8167e1ffa3bde8e3e7b30068423ca9554e1d605d8ee8fd0f165562",
-    ),
-    (
-        challenge.joined("0x87ae2b87b5db23830572988fb1f51242fbc471ce", "0x" + "11" * 32, "0x" + "ee" * 20),
-        "0x92ccfe8ca6af2199a9ab4495cd93a9d4acce64bf9601587378e9e0b9eb355b92",
-    ),
-    (
-        challenge.joined("", "0x" + "11" * 32, ""),
-        "0xb569321de72d0af89c2fb48a484de3fc9343f31600ae1f3e13d633cb48cbf816",
-    ),
-]
-SIGNED = [
-    (
-        ONES,
-        challenge.web3(DEAD, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
-        "0x333f1712aa396ef38bf4a3226ab9099560cec6870acfb9cdbde6d25b669de35d",
-        "0xc2b0dc47ed58af6df438630e74ab58321f9ee5456478d8c80ac2bc7d55fef64d2bc6a4d1fa5601002d126225d3e386aa566c89a24ad04bae512d910548b6c3d11b",
-    ),
-    (
-        ONES,
-        challenge.web2(ONES.address, "foo", "bar"),
-        "0xb2258154bdee6ef38a9f45744ac0ea5023e6cf96318455c0f44fac5b5c96645f",
-        "0x2a56d76807f57a651cb8e8d729c459229b0b14adaf6c66f4fde7bd1972c90eb34ca162d56168033fafe747edfbca0bddca000ac0ec16d6aaa7e40779522ddc031b",
-    ),
-    (
-        ONES,
-        challenge.app(DEAD, "s3cret"),
-        "0xbcc82561856665c12d2b908f1eb9d3a3516c1530d70fe3f48ef4e5b2fbaf78f9",
-        "0xfa494a58d3b37945fa3bcf0b14ff494e61e048f147a3ae09367e9bb631a6620356b967aa93fdc940b8b97746819f5a6d6f5fc11cb27491650c36df1bce0031eb1c",
-    ),
-    (
-        DEVELOPER,
-        challenge.requester(DEVELOPER.address, "foo", "oops"),
-        "0x1b348f08201707634a9cd0b4656d202f5fdff0e8c1ab428cf1f3eba7e6bfc916",
-        "0x3761337187839b07c81535a0f4bd868c2ca8c0f0fb5e230e0dd8f7957d52aac40315d507f8dfd7ba02ee6dc80e1dbaf94459887f7582db3948958757edca7b221c",
-    ),
-    (
-        DEVELOPER,
-        challenge.app(DEVELOPER.address, "é€😀 4k?"),
-        "0xc3660c6e5fad6e2397260688b7d3101351f2d90e7297925e98b3accd93ee6eb4",
-        "0x5ca07a72aa03b7c4c4e4b4d548d012d90f24ac2098cbf760bd913e010f2933804e88cf516cbec4071e309cb2ffeccd304657f225740388fe1faa8c659e771f6c1b",
-    ),
-    (
-        DEVELOPER,
-        challenge.web2(DEVELOPER.address, RESULT_KEY, PEM),
-        "0x077fb241f5867e8073d1b15466ea86717723eb9bc87de935e021ef6603cea9a1",
-        "0xba8a6ce62ff780d1a0c73386e6566bd0a035b893659ed34061a89849a2752f883b912425636d3e50a3980b443bb3445524a6081dc92b43a068250dec9dcba7471b",
-    ),
-    (
-        POOL,
-        challenge.joined("0x87ae2b87b5db23830572988fb1f51242fbc471ce", "0x" + "11" * 32, "0x" + "ee" * 20),
-        "0x92ccfe8ca6af2199a9ab4495cd93a9d4acce64bf9601587378e9e0b9eb355b92",
-        "0x93fd638120333219e548761cf98155b795683fd4b6ee2bb290b3f3bb1ecde4940ccf464cdbe904556a9fd4938889c9236fdb0d00ca5694daf47425f2a304647d1c",
-    ),
-]
-
-
-@pytest.mark.parametrize(("made", "expected"), OFFICIAL)
-def test_challenges_are_those_of_the_real_service(made: str, expected: str) -> None:
-    assert made == expected
-
-
-@pytest.mark.parametrize(("account", "made", "digest", "signature"), SIGNED)
-def test_signatures_are_those_of_the_sdk(account: Any, made: str, digest: str, signature: str) -> None:
-    assert made == digest
-    assert sign_digest(account, made) == signature
-    assert signer_of(made, signature) == account.address
 
 
 def sms_of(

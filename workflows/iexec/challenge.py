@@ -1,7 +1,8 @@
 """What a client of the SMS signs (EIP-191): Keccak over a domain, the object, and hashes of name and value.
 
 There is no nonce, time, chain or endpoint in it (iexec-sms `AuthorizationService`): whoever sees one such
-request can send it again, to another SMS too. Hence TLS or loopback only.
+request can send it again, to another SMS too, and a signature for a named secret is good for a new value of it
+and for a requester's secret. Clients of the real service depend on it. Hence TLS or loopback only.
 """
 
 from __future__ import annotations
@@ -34,11 +35,11 @@ def app(address: str, value: str) -> str:
 
 
 def joined(*parts: str) -> str:
-    """Keccak over the bytes of hex texts, one after the other."""
-    return "0x" + keccak(b"".join(raw(part) for part in parts)).hex()
+    """Keccak over the bytes of hex texts, one after the other: worker, task, enclave. ValueError: not hex."""
+    return "0x" + keccak(b"".join(_raw(part) for part in parts)).hex()
 
 
-def raw(text: str) -> bytes:
+def _raw(text: str) -> bytes:
     """The bytes of hex with or without 0x; an odd digit is padded on the left, nothing is no bytes."""
     match = _HEX.match(text)
     if match is None:
@@ -49,4 +50,4 @@ def raw(text: str) -> bytes:
 
 def _challenge(address: str, *texts: str) -> str:
     hashes = b"".join(keccak(text.encode()) for text in texts)
-    return "0x" + keccak(keccak(b"IEXEC_SMS_DOMAIN") + raw(address) + hashes).hex()
+    return "0x" + keccak(keccak(b"IEXEC_SMS_DOMAIN") + _raw(address) + hashes).hex()

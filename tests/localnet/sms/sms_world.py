@@ -10,19 +10,17 @@ from typing import Any
 import aiohttp
 from eth_account import Account
 
+from tests.iexec.sms_vectors import DEVELOPER, POOL
 from workflows.core.failure import Failed
-from workflows.iexec import ids
+from workflows.iexec import challenge, ids
 from workflows.iexec.records import App, Dataset, Deal, Resource, Task, TaskStatus
 from workflows.iexec.signatures import sign_digest
-from workflows.localnet.sms import challenges
 from workflows.localnet.sms.properties import Pipeline, Stage, TeeServices
 from workflows.localnet.sms.server import Sms
 from workflows.scone.session import Session, parse
 
-# keys of iexec-sms's own test classes (sms.md §13.1)
-DEVELOPER = Account.from_key("0x2fac4d263f1b20bfc33ea2bcb1cbe1521322dbde81d04b0c454ffff1218f0ed6")
+# the third key of iexec-sms's own test classes (sms.md §13.1)
 REQUESTER = Account.from_key("0xb8e97e9e217a50dedbe3c0c4c37b85a85a10d4eb23fca6dbad55162cfbb1c450")
-POOL = Account.from_key("0xe2a973b083fae8043543f15313955aecee9de809a318656c1cfb22d3a6d52de1")
 WORKER = Account.from_key("0x" + "77" * 32)
 ENCLAVE = ids.address("0x" + "ee" * 20)
 TASK, DEAL = "0x" + "11" * 32, "0x" + "22" * 32
@@ -142,28 +140,28 @@ class Client:
         return (await self.call(*call, **more))[0]
 
     async def web3(self, value: str, signer: Any = DEVELOPER, address: str = DATASET) -> int:
-        signature = sign_digest(signer, challenges.web3(address, value))
+        signature = sign_digest(signer, challenge.web3(address, value))
         return await self.status("POST", f"/secrets/web3?secretAddress={address}", value, signature)
 
     async def web2(
         self, name: str, value: str, owner: Any = REQUESTER, signer: Any = None, method: str = "POST"
     ) -> int:
-        signature = sign_digest(signer or owner, challenges.web2(owner.address, name, value))
+        signature = sign_digest(signer or owner, challenge.web2(owner.address, name, value))
         path = f"/secrets/web2?ownerAddress={owner.address}&secretName={name}"
         return await self.status(method, path, value, signature)
 
     async def app(self, value: str, signer: Any = DEVELOPER, address: str = APP) -> tuple[int, str]:
-        signature = sign_digest(signer, challenges.app(address, value))
+        signature = sign_digest(signer, challenge.app(address, value))
         return await self.call("POST", f"/apps/{address}/secrets", value, signature)
 
     async def requester(self, key: str, value: str, signer: Any = REQUESTER) -> tuple[int, str]:
-        signature = sign_digest(signer, challenges.requester(REQUESTER.address, key, value))
+        signature = sign_digest(signer, challenge.requester(REQUESTER.address, key, value))
         return await self.call("POST", f"/requesters/{REQUESTER.address}/secrets/{key}", value, signature)
 
     async def session(
         self, worker: Any = WORKER, pool: Any = POOL, header: Any = None, **changes: Any
     ) -> tuple[int, dict[str, Any]]:
-        digest = challenges.concatenation(worker.address, TASK, ENCLAVE)
+        digest = challenge.joined(worker.address, TASK, ENCLAVE)
         document = {
             "chainTaskId": TASK,
             "dealId": DEAL,

@@ -11,13 +11,12 @@ import pytest
 from eth_account import Account
 
 from tests.localnet.sms.sms_world import STAGES, Client, ledger
-from workflows.iexec import ids, params, tags
+from workflows.iexec import challenge, ids, params, tags
 from workflows.iexec.orders import AppOrder, DatasetOrder, Domain, RequestOrder, WorkerpoolOrder
 from workflows.iexec.poco import Poco
 from workflows.iexec.records import NewApp, NewDataset
 from workflows.iexec.signatures import sign_digest
 from workflows.localnet.chain import Chain
-from workflows.localnet.sms import challenges
 from workflows.localnet.sms.server import Sms
 from workflows.scone.session import parse
 
@@ -112,7 +111,7 @@ async def conversation(folder: Path, poco: Poco, accounts: Any, app: str, datase
             assert await client.web2("iexec-result-iexec-ipfs-token", "token", worker) == 204
             mine = sign_digest(
                 accounts["requester"],
-                challenges.requester(accounts["requester"].address, "mine", "my secret"),
+                challenge.requester(accounts["requester"].address, "mine", "my secret"),
             )
             path = f"/requesters/{accounts['requester'].address}/secrets/mine"
             assert await client.status("POST", path, "my secret", mine) == 204
@@ -139,7 +138,7 @@ async def conversation(folder: Path, poco: Poco, accounts: Any, app: str, datase
 async def asked(client: Client, accounts: Any, task: str) -> tuple[int, Any]:
     """A session asked for as the worker does: challenge first, then the authorised request."""
     worker, pool = accounts["worker"], accounts["workerpool"]
-    signature = sign_digest(pool, challenges.concatenation("", task, ""))
+    signature = sign_digest(pool, challenge.joined("", task, ""))
     status, enclave = await client.call("POST", f"/tee/challenges/{task}", signature=signature)
     if status != 200:
         enclave = ids.ZERO_ADDRESS

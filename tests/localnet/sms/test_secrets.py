@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.localnet.sms.sms_world import APP, DATASET, DEVELOPER, POOL, REQUESTER, Client, Run
+from workflows.iexec import challenge
 from workflows.iexec.signatures import sign_digest
-from workflows.localnet.sms import challenges
 
 LONG_KEY = "this-is-a-really-long-key-with-far-too-many-characters-in-its-name"
 BAD_KEYS = [LONG_KEY, "this-is-a-key-with-invalid-characters:!*~"]
@@ -130,7 +130,7 @@ def test_what_is_missing_is_400_and_what_does_not_exist_404_or_405(on_sms: Run) 
 
 def test_a_signature_of_one_value_does_not_store_another(on_sms: Run) -> None:
     async def body(sms: Client) -> None:
-        signature = sign_digest(DEVELOPER, challenges.app(APP, "good"))
+        signature = sign_digest(DEVELOPER, challenge.app(APP, "good"))
         assert await sms.status("POST", f"/apps/{APP}/secrets", "evil", signature) == 401
         assert await sms.status("POST", f"/apps/{APP}/secrets", "good", signature) == 204
 
@@ -156,7 +156,7 @@ def test_secrets_survive_a_restart_and_are_nowhere_in_clear(on_sms: Run, tmp_pat
 
 def test_of_many_equal_posts_at_once_exactly_one_is_stored(on_sms: Run) -> None:
     async def body(sms: Client) -> None:
-        signature = sign_digest(DEVELOPER, challenges.app(APP, "value"))
+        signature = sign_digest(DEVELOPER, challenge.app(APP, "value"))
         calls = [sms.status("POST", f"/apps/{APP}/secrets", "value", signature) for _ in range(20)]
         assert sorted(await asyncio.gather(*calls)) == [204] + [409] * 19
 

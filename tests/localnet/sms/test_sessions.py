@@ -26,10 +26,10 @@ from tests.localnet.sms.sms_world import (
     Client,
     Run,
 )
+from workflows.iexec import challenge
 from workflows.iexec.ids import ZERO_ADDRESS
 from workflows.iexec.records import Resource
 from workflows.iexec.signatures import sign_digest
-from workflows.localnet.sms import challenges
 
 JSON = {
     "framework": "SCONE",
@@ -398,7 +398,7 @@ def test_a_cas_that_refuses_has_a_name_and_no_secret_of_the_session_is_logged(
 def test_an_empty_enclave_challenge_is_refused(on_sms: Run) -> None:
     async def body(sms: Client) -> None:
         await sms.ready()
-        digest = challenges.concatenation(WORKER.address, TASK, "")
+        digest = challenge.joined(WORKER.address, TASK, "")
         changes = {"enclaveChallenge": "", "signature": {"value": sign_digest(POOL, digest)}}
         body = {"chainTaskId": TASK, "workerWallet": WORKER.address} | changes
         headers = {"Authorization": sign_digest(WORKER, digest)}

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.localnet.sms.sms_world import DEAL, ENCLAVE, POOL, STAGES, TASK, WORKER, Client, Run
+from workflows.iexec import challenge
 from workflows.iexec.ids import ZERO_HASH
 from workflows.iexec.records import TaskStatus
 from workflows.iexec.signatures import sign_digest
-from workflows.localnet.sms import challenges
 from workflows.localnet.sms.properties import TeeServices
 
 V59: dict[str, Any] = {
@@ -56,8 +56,8 @@ def test_a_framework_version_is_found_by_its_exact_name() -> None:
     assert TeeServices().pipeline() is None
 
 
-async def challenge(sms: Client, signer: Any = POOL, task: str = TASK) -> tuple[int, str]:
-    signature = sign_digest(signer, challenges.concatenation("", task, ""))
+async def challenged(sms: Client, signer: Any = POOL, task: str = TASK) -> tuple[int, str]:
+    signature = sign_digest(signer, challenge.joined("", task, ""))
     return await sms.call("POST", f"/tee/challenges/{task}", signature=signature)
 
 
@@ -66,7 +66,7 @@ def test_a_task_has_one_challenge_which_outlives_a_restart(on_sms: Run) -> None:
 
     async def body(sms: Client) -> None:
         for _ in range(2):
-            status, address = await challenge(sms)
+            status, address = await challenged(sms)
             assert status == 200
             assert address.startswith("0x")
             assert len(address) == 42
@@ -108,9 +108,7 @@ def break_tag(sms: Client) -> dict[str, Any]:
 
 
 def break_signature(sms: Client) -> dict[str, Any]:
-    return {
-        "signature": {"value": sign_digest(WORKER, challenges.concatenation(WORKER.address, TASK, ENCLAVE))}
-    }
+    return {"signature": {"value": sign_digest(WORKER, challenge.joined(WORKER.address, TASK, ENCLAVE))}}
 
 
 REFUSALS = [
@@ -130,7 +128,7 @@ def test_a_session_is_refused_with_the_first_reason(on_sms: Run, change: Any, er
         await sms.ready()
         changes = change(sms)
         if changes.get("chainTaskId") == "":  # the worker signs what it sends
-            digest = challenges.concatenation(WORKER.address, "", ENCLAVE)
+            digest = challenge.joined(WORKER.address, "", ENCLAVE)
             headers = {"Authorization": sign_digest(WORKER, digest)}
             document = {"chainTaskId": "", "workerWallet": WORKER.address, "enclaveChallenge": ENCLAVE}
             async with sms.http.post(f"{sms.url}/tee/sessions", json=document, headers=headers) as answer:
@@ -149,14 +147,14 @@ def test_a_session_is_refused_with_the_first_reason(on_sms: Run, change: Any, er
 def test_a_challenge_is_refused_for_the_same_reasons(on_sms: Run, change: Any) -> None:
     async def body(sms: Client) -> None:
         change(sms)
-        assert await challenge(sms) == (401, "")
+        assert await challenged(sms) == (401, "")
 
     on_sms(body)
 
 
 def test_a_challenge_for_anybody_but_the_pool_is_refused(on_sms: Run) -> None:
     async def body(sms: Client) -> None:
-        assert await challenge(sms, WORKER) == (401, "")
+        assert await challenged(sms, WORKER) == (401, "")
         assert await sms.status("POST", f"/tee/challenges/{TASK}") == 400
 
     on_sms(body)

@@ -1,4 +1,7 @@
-"""May this worker run this task in this enclave? Decided from the chain, first failure wins (sms.md §6)."""
+"""Who signed this, and may this worker run this task in this enclave?
+
+The second is decided from the chain, first failure wins (sms.md §6).
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from workflows.iexec import tags
+from workflows.iexec import challenge, tags
 from workflows.iexec.ids import ZERO_HASH
 from workflows.iexec.records import TaskStatus
+from workflows.iexec.signatures import signer_of
 from workflows.localnet.sms.chain import Chain
-from workflows.localnet.sms.challenges import concatenation, signed_by
 
 
 class AuthorizationError(str, Enum):
@@ -50,7 +53,7 @@ class WorkerpoolAuthorization:
 
     def digest(self) -> str:
         """keccak(worker ‖ task ‖ enclave challenge); ValueError when one of them is not hex."""
-        return concatenation(self.worker, self.task, self.enclave_challenge)
+        return challenge.joined(self.worker, self.task, self.enclave_challenge)
 
     def signed_by(self, signature: str, address: str) -> bool:
         """Whether `address` signed this authorisation."""
@@ -58,6 +61,12 @@ class WorkerpoolAuthorization:
             return signed_by(self.digest(), signature, address)
         except ValueError:
             return False
+
+
+def signed_by(digest: str, signature: str, address: str) -> bool:
+    """Whether the key of `address` made the signature (65 bytes r‖s‖v); ERC-1271 wallets cannot."""
+    signer = signer_of(digest, signature)
+    return signer is not None and signer.lower() == address.lower()
 
 
 def check(chain: Chain, authorization: WorkerpoolAuthorization | None) -> AuthorizationError | None:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from workflows.localnet.sms import challenges
+from workflows.iexec import challenge
+from workflows.localnet.sms.authorisation import signed_by
 from workflows.localnet.sms.chain import Chain
 from workflows.localnet.sms.store import Store
 
@@ -60,7 +61,7 @@ class SecretRoutes:
         """A dataset's key, once and for ever, by the owner of the dataset."""
         address = _query(request, "secretAddress")
         signature, value = await _signed_body(request)
-        if not await self._by_owner(address, lambda: challenges.web3(address, value), signature):
+        if not await self._by_owner(address, lambda: challenge.web3(address, value), signature):
             return web.Response(status=401)
         if _too_large(value):
             return web.Response(status=413)
@@ -90,7 +91,7 @@ class SecretRoutes:
         """The one secret of an app's developer, by the owner of the app."""
         address = request.match_info["app"].lower()
         signature, value = await _signed_body(request)
-        if not await self._by_owner(address, lambda: challenges.app(address, value), signature):
+        if not await self._by_owner(address, lambda: challenge.app(address, value), signature):
             return errors(401, _UNAUTHORISED)
         if _too_large(value):
             return errors(413, _TOO_LARGE)
@@ -109,7 +110,7 @@ class SecretRoutes:
         """A requester's secret, by the requester. Oversize is 400 here, unlike everywhere else."""
         owner, key = request.match_info["owner"].lower(), request.match_info["key"]
         signature, value = await _signed_body(request)
-        if not await _by_self(owner, lambda: challenges.requester(owner, key, value), signature):
+        if not await _by_self(owner, lambda: challenge.requester(owner, key, value), signature):
             return errors(401, _UNAUTHORISED)
         if not _KEY.fullmatch(key):
             return errors(400, _BAD_KEY)
@@ -121,7 +122,7 @@ class SecretRoutes:
     async def _put_web2(self, request: web.Request, *, update: bool) -> web.Response:
         owner, name = _query(request, "ownerAddress"), _query(request, "secretName")
         signature, value = await _signed_body(request)
-        if not await _by_self(owner, lambda: challenges.web2(owner, name, value), signature):
+        if not await _by_self(owner, lambda: challenge.web2(owner, name, value), signature):
             return web.Response(status=401)
         if _too_large(value):
             return web.Response(status=413)
@@ -141,7 +142,7 @@ class SecretRoutes:
         def decide() -> bool:
             try:
                 owner = self._chain().owner(address)
-                return challenges.signed_by(digest(), signature, owner)
+                return signed_by(digest(), signature, owner)
             except Exception:  # not deployed, not an address, no chain: nobody owns it
                 return False
 
@@ -165,7 +166,7 @@ def errors(status: int, *messages: str) -> web.Response:
 async def _by_self(address: str, digest: Callable[[], str], signature: str) -> bool:
     def decide() -> bool:
         try:
-            return challenges.signed_by(digest(), signature, address)
+            return signed_by(digest(), signature, address)
         except ValueError:
             return False
 
