@@ -20,7 +20,7 @@ def main() -> int:
 
 def _full_screen(words: list[str]) -> bool:
     wanted = not words or (
-        words[0] in ("run", "resume", "replay", "secrets")
+        words[0] in ("run", "resume", "replay")
         and not {"--plain", "--json", "--yes", "-y", "-h", "--help"} & set(words)
     )
     if not wanted or os.environ.get("CI") or os.environ.get("TERM", "dumb") == "dumb":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from textual.binding import Binding
@@ -9,10 +11,11 @@ from textual.binding import Binding
 
 @dataclass(frozen=True)
 class Action:
-    """Something a person can do; `show` puts it into the footer."""
+    """Something a person can do. `id` is its name in the keymap, `action` what Textual runs, `show` puts it
+    into the footer."""
 
     id: str
-    key: str
+    keys: str
     action: str
     title: str
     help: str
@@ -21,27 +24,90 @@ class Action:
     @property
     def binding(self) -> Binding:
         """The Textual binding, with a stable id for keymaps."""
-        return Binding(self.key, self.action, self.title, show=self.show, id=self.id, tooltip=self.help)
+        return Binding(self.keys, self.action, self.title, show=self.show, id=self.id, tooltip=self.help)
+
+    @property
+    def priority_binding(self) -> Binding:
+        """The same, heard before any widget."""
+        return dataclasses.replace(self.binding, priority=True)
 
 
 WIZARD = (
-    Action("go", "ctrl+r", "go", "go on", "Start the step with the values of the form"),
+    Action("next", "enter", "next", "next", "Go on: to the next step, or back to the one that waits for you"),
+    Action("go", "ctrl+r", "go", "go on", "Start the step with the values of the form, or keep the document"),
+    Action("look", "escape", "look", "look back", "Leave the form for a moment, to look at other steps"),
     Action("cancel", "c", "cancel", "cancel", "Stop the running step; what is finished stays"),
-    Action("retry", "r", "retry", "again", "Try the step again; on an earlier step: go back to it"),
-    Action("find", "slash", "find", "find", "Search the log; n and N go on"),
-    Action("next_match", "n", "match(1)", "next", "Next match", show=False),
-    Action("previous_match", "N", "match(-1)", "previous", "Previous match", show=False),
-    Action("error", "e", "error", "error", "Jump to the next line that looks like an error"),
-    Action("task", "tab", "next_task", "pane", "Show the next task's lines", show=False),
-    Action("tile", "t", "tile", "tile", "Show the lines of several tasks side by side"),
+    Action("retry", "r", "retry", "again", "Do the step in view again, be it the failed one or an earlier one"),
+    Action("find", "slash", "find", "find", "Search the lines; n and N go on"),
+    Action("next_match", "n", "match(1)", "next match", "Go to the next match", show=False),
+    Action("previous_match", "N", "match(-1)", "previous match", "Go to the match before", show=False),
+    Action("error", "e", "error", "error", "Go to the next line that looks like an error"),
+    Action("pane", "tab", "pane(1)", "pane", "Show the next task's lines, or the notes", show=False),
+    Action("previous_pane", "shift+tab", "pane(-1)", "pane", "Show the lines of the task before", show=False),
+    Action("tile", "t", "tile", "tile", "Show the lines of several tasks at once"),
     Action("zoom", "z", "zoom", "zoom", "Give the lines the whole screen"),
-    Action("follow", "f", "follow", "follow", "Follow the newest line again", show=False),
-    Action("copy", "y", "copy", "copy", "Copy the lines in view and name the log file"),
-    Action("command", "Y", "copy_command", "copy command", "Copy the command of this step", show=False),
+    Action("follow", "f", "follow", "follow", "Follow the newest line again"),
+    Action("copy", "y", "copy", "copy", "Copy the lines in view, and name the log file"),
+    Action("copy_all", "Y", "copy_all", "copy all", "Copy all lines of the task in view", show=False),
+    Action("command", "dollar_sign", "copy_command", "copy command", "Copy the command of the step", show=False),
+    Action("page_up", "pageup", "scroll('page_up')", "page up", "Scroll back by a page", show=False),
+    Action("page_down", "pagedown", "scroll('page_down')", "page down", "Scroll on by a page", show=False),
+    Action("top", "home", "scroll('home')", "top", "Scroll to the first line", show=False),
+    Action("bottom", "end", "scroll('end')", "bottom", "Scroll to the newest line", show=False),
+    Action("scroll_left", "left", "scroll('left')", "left", "Scroll to the left", show=False),
+    Action("scroll_right", "right", "scroll('right')", "right", "Scroll to the right", show=False),
     Action(
-        "previous_step", "left_square_bracket", "step(-1)", "step ‹", "Look at the step before", show=False
+        "previous_step", "left_square_bracket,up,ctrl+up", "step(-1)", "step before", "Look at the step before",
+        show=False,
     ),
-    Action("next_step", "right_square_bracket", "step(1)", "step ›", "Look at the step after", show=False),
+    Action(
+        "next_step", "right_square_bracket,down,ctrl+down", "step(1)", "step after", "Look at the step after",
+        show=False,
+    ),
     Action("why", "question_mark,f1", "why", "why", "What this step is for, and all keys"),
-    Action("quit", "q,ctrl+q", "leave", "quit", "Leave; a running step is cancelled, the run can be resumed"),
+    Action("quit", "q,ctrl+q", "app.leave", "quit", "Leave; a running step is cancelled, the run can be resumed"),
+)  # fmt: skip
+
+START = (
+    Action("why", "question_mark,f1", "why", "help", "What creamtea is for, and all keys"),
+    Action("quit", "q,ctrl+q", "app.leave", "quit", "Leave"),
 )
+
+APP = (
+    Action(
+        "interrupt",
+        "ctrl+c",
+        "app.interrupt",
+        "cancel",
+        "Stop the running step; once more: leave",
+        show=False,
+    ),
+    Action("commands", "ctrl+p", "app.command_palette", "commands", "Find any of these by its name"),
+    Action("theme", "ctrl+t", "app.change_theme", "theme", "Choose other colours", show=False),
+    Action("screenshot", "f8", "app.screenshot", "screenshot", "Save the screen as an SVG file", show=False),
+)
+
+_SHOWN = {
+    "slash": "/", "question_mark": "?", "left_square_bracket": "[", "right_square_bracket": "]",
+    "dollar_sign": "$", "pageup": "PgUp", "pagedown": "PgDn", "escape": "Esc", "enter": "Enter", "tab": "Tab",
+    "shift+tab": "Shift+Tab", "home": "Home", "end": "End", "up": "↑", "down": "↓", "left": "←", "right": "→",
+}  # fmt: skip
+
+
+def all_actions() -> tuple[Action, ...]:
+    """Every action, each id once."""
+    return tuple({action.id: action for action in (*START, *WIZARD, *APP)}.values())
+
+
+def shown_keys(action: Action, keymap: Mapping[str, str] | None = None) -> str:
+    """The keys of an action as a person reads them: `[ or ↑`."""
+    keys = (keymap or {}).get(action.id, action.keys).split(",")
+    return " or ".join(_SHOWN.get(key.strip(), key.strip()) for key in keys)
+
+
+def key_table(actions: Iterable[Action] | None = None) -> str:
+    """The keys as a Markdown table, for the README."""
+    rows = ["| Key | `[keys]` name | What it does |", "|---|---|---|"]
+    for action in actions or (*WIZARD, *APP):
+        rows.append(f"| {shown_keys(action)} | `{action.id}` | {action.help} |")
+    return "\n".join(rows)

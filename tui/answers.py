@@ -2,54 +2,133 @@
 
 from __future__ import annotations
 
-import queue
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from workflows.core.engine import Back
 from workflows.core.events import Asked
 from workflows.core.failure import Cancelled, Failed
-from workflows.core.fields import Filled
-from workflows.core.step import Step
+from workflows.core.fields import Choice, Filled
+from workflows.core.step import Context, Step
+
+
+@dataclass(eq=False)
+class Want:
+    """Something that only the person can say. The first reply counts: a key pressed twice answers once."""
+
+    _slot: Future[Any] = field(default_factory=Future, init=False, repr=False)
+
+    def reply(self, value: Any) -> None:
+        """Hand the answer to the waiting engine; an exception is raised there."""
+        with suppress(InvalidStateError):
+            if isinstance(value, BaseException):
+                self._slot.set_exception(value)
+            else:
+                self._slot.set_result(value)
+
+    def wait(self) -> Any:
+        """The answer; blocks until there is one."""
+        return self._slot.result()
+
+
+@dataclass(eq=False)
+class FormWanted(Want):
+    """The values of a step's fields; `choices` by the fields' names."""
+
+    step: Step
+    form: Sequence[Filled]
+    choices: Mapping[str, Sequence[Choice]]
+
+
+@dataclass(eq=False)
+class AnswerWanted(Want):
+    """The answer to a question of the running step."""
+
+    asked: Asked
+
+
+@dataclass(eq=False)
+class WordWanted(Want):
+    """After a failure: again, back, or no more."""
+
+    step: Step
+    failure: Failed
 
 
 class ScreenAnswers:
-    """Calls `show` with what is wanted and blocks until `reply` brings it. `automatic` answers by itself."""
+    """Calls `show` with what is wanted and blocks until the reply.
 
-    def __init__(self, show: Callable[[str, Any], None], *, automatic: bool = False) -> None:
+    `pace` says which forms are asked: all of them; those with a value that is not settled yet; or none, with
+    questions confirmed too. `settled` names steps whose forms are not asked at any pace (a resumed run). A form
+    with a problem is always asked, and so is every form after somebody went back.
+    """
+
+    def __init__(
+        self,
+        show: Callable[[Want], None],
+        ctx: Context,
+        *,
+        pace: Literal["all", "unsettled", "none"] = "all",
+        settled: Collection[str] = (),
+    ) -> None:
         self._show = show
-        self._automatic = automatic
-        self._replies: queue.Queue[Any] = queue.Queue()
+        self._ctx = ctx
+        self._pace = pace
+        self._settled = set(settled)
+        self._lock = threading.Lock()
+        self._open: Want | None = None
         self._closed = False
-
-    def reply(self, value: Any) -> None:
-        """Hand an answer to the waiting engine; an exception is raised there."""
-        self._replies.put(value)
 
     def close(self) -> None:
         """No more answers: whoever waits is cancelled."""
-        self._closed = True
-        self._replies.put(Cancelled())
+        with self._lock:
+            self._closed = True
+            if self._open is not None:
+                self._open.reply(Cancelled())
+
+    def ask_all(self) -> None:
+        """From now on nothing is taken for granted: the person went back to change something."""
+        self._pace, self._settled = "all", set()
 
     def fill(self, step: Step, form: Sequence[Filled]) -> Mapping[str, Any]:
-        if self._automatic and not any(filled.problem for filled in form):
+        if not self._asks(step, form):
             return {filled.field.name: filled.value for filled in form}
-        values: Mapping[str, Any] = self._wait("form", (step, form))
+        choices = {filled.field.name: filled.field.choices(self._ctx) for filled in form}
+        values: Mapping[str, Any] = self._wait(FormWanted(step, form, choices))
         return values
 
     def answer(self, asked: Asked) -> Any:
-        if self._automatic and asked.kind == "confirm":
+        if self._pace == "none" and asked.kind == "confirm":
             return True
-        return self._wait("question", asked)
+        if self._pace == "none" and asked.default is not None:
+            return asked.default
+        return self._wait(AnswerWanted(asked))
 
     def failed(self, step: Step, failure: Failed) -> Literal["retry", "stop"]:
-        return "stop" if self._wait("failure", (step, failure)) != "retry" else "retry"
-
-    def _wait(self, kind: str, what: Any) -> Any:
         if self._closed:
-            raise Cancelled
-        self._show(kind, what)
-        value = self._replies.get()
-        if isinstance(value, (Back, Cancelled)):
-            raise value
-        return value
+            return "stop"
+        return "retry" if self._wait(WordWanted(step, failure)) == "retry" else "stop"
+
+    def _asks(self, step: Step, form: Sequence[Filled]) -> bool:
+        if any(filled.problem for filled in form):
+            return True
+        if step.id in self._settled or self._pace == "none":
+            return False
+        kept = ("flag", "environment", "manifest", "asked")
+        return self._pace == "all" or any(
+            filled.field.required and filled.source not in kept for filled in form
+        )
+
+    def _wait(self, want: Want) -> Any:
+        with self._lock:
+            if self._closed:
+                raise Cancelled
+            self._open = want
+        self._show(want)
+        try:
+            return want.wait()
+        finally:
+            self._open = None

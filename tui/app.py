@@ -1,202 +1,207 @@
-"""The full-screen app: it owns the run, drains the feed ten times a second, and hands answers back."""
+"""The full-screen app: it owns the source of events and drains it ten times a second."""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import os
-from collections.abc import Sequence
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from textual import work
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.command import Provider
+from textual.filter import LineFilter
+from textual.message import Message
 
-from tui.answers import ScreenAnswers
+from tui import settings
+from tui.actions import APP, Action
 from tui.feed import Feed
-from tui.model import RunModel
+from tui.hygiene import Edge
+from tui.palette import Actions
 from tui.screens.start import Start
-from tui.screens.wizard import Wizard
-from workflows import cli
-from workflows.core.engine import Back, Engine
-from workflows.core.events import Event, RunEnded
-from workflows.core.failure import Failed
-from workflows.core.fields import Choice
-from workflows.core.record import Recorder, replay
-from workflows.core.step import Context, Step
+from workflows.core.failure import Cancelled, Failed
+
+if TYPE_CHECKING:
+    from tui.run import Source
+    from tui.screens.wizard import Wizard
 
 TICK = 0.1
-SIMULATED = " · SIMULATED SGX"
+_PATIENCE = 30.0  # seconds that a cancelled step has to clean up after the screen is gone
 
 
-class Creamtea(App[int]):
-    """One run, or the screen that starts one."""
+class Creamtea(App[int], inherit_bindings=False):
+    """One run, a replay, or the screen that starts one."""
 
     CSS_PATH = "app.tcss"
     TITLE = "creamtea"
+    ACTIONS: ClassVar[tuple[Action, ...]] = APP
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Actions}
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+c", "interrupt", "cancel", show=False, priority=True)
+        *(action.priority_binding for action in APP),
+        Binding("ctrl+q", "app.leave", "quit", priority=True),
     ]
 
-    def __init__(self, options: Any = None, *, recording: Path | None = None, speed: float = 1.0) -> None:
+    @dataclass
+    class Rung(Message):
+        """The feed holds something that should not wait for the next tick."""
+
+        def can_replace(self, message: Message) -> bool:
+            return isinstance(message, Creamtea.Rung)
+
+    def __init__(self, source: Source | None = None, *, folder: Path | None = None) -> None:
         super().__init__()
-        self._options = options
-        self._recording = recording
-        self._speed = speed
+        self.source = source
+        self._folder = folder or Path.cwd()
         self._feed = Feed()
-        self._answers: ScreenAnswers | None = None
-        self._ctx: Context | None = None
         self._wizard: Wizard | None = None
-        self._running = False
-        self.farewell = ""
+        self._filter = Edge()
+        self.keymap: dict[str, str] = {}
+        self._complaint: Failed | None = None
+        self._configure()
+
+    def _configure(self) -> None:
+        try:
+            chosen = settings.load()
+        except Failed as failure:
+            self._complaint = failure
+            return
+        self.keymap = dict(chosen.keys)
+        self.set_keymap(self.keymap)
+        if chosen.theme:
+            self.theme = chosen.theme
+
+    def get_line_filters(self) -> list[LineFilter]:
+        return [*super().get_line_filters(), self._filter]
 
     def on_mount(self) -> None:
+        self.animation_level = "none"
         self.set_interval(TICK, self._tick)
-        if self._recording is not None:
-            self._start_replay(self._recording)
-        elif self._options is not None:
-            self.start_run(self._options)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with suppress(NotImplementedError, RuntimeError, ValueError):  # only in the main thread
+                asyncio.get_running_loop().add_signal_handler(number, self.action_leave)
+        if self.source is not None:
+            self.play(self.source)
         else:
-            self.push_screen(Start(Path.cwd()))
+            self.push_screen(Start(self._folder))
+        if self._complaint is not None:
+            self.notify(
+                f"{self._complaint.message}: the settings are not used. {self._complaint.hint}",
+                severity="warning", timeout=20, markup=False,
+            )  # fmt: skip
 
     # Running
 
-    def start_run(self, options: Any) -> None:
-        """Show the wizard and run the workflow on a thread of its own."""
+    def start(self, options: argparse.Namespace) -> None:
+        """Run a workflow on the screen; Failed when it cannot be prepared."""
+        from tui.run import LiveRun
+
+        self.play(LiveRun(options))
+
+    def play(self, source: Source) -> None:
+        """Show what this source tells."""
+        from tui.screens.wizard import Wizard
+
+        self._feed.close()
+        self._feed = Feed(ring=self._ring)
+        self.source = source
+        self._wizard = Wizard(source)
+        if len(self.screen_stack) > 1:
+            self.switch_screen(self._wizard)
+        else:
+            self.push_screen(self._wizard)
+        source.start(self._feed)
+
+    def again(self, step: str) -> None:
+        """Run the same workflow once more, from this step on."""
+        options: Any = getattr(self.source, "options", None)
+        if options is None or self.source is None or not self.source.wait(0):
+            return
+        options.start, options.only, options.resumed = step, "", False
         try:
-            steps, ctx = cli.prepare(options)
+            self.start(options)
         except Failed as failure:
             self.notify(f"{failure.message}. {failure.hint}", severity="error", markup=False)
-            return
-        ctx.interactive = True
-        self._ctx = ctx
-        self._answers = ScreenAnswers(self._want, automatic=options.workflow == "demo")
-        network = options.given.get("network") or ctx.manifest.get("network") or "localnet"
-        self._show_wizard(steps, f"{ctx.project.name} ▸ {options.workflow}", str(network), ctx.run_dir)
-        self._running = True
-        self._run(steps, ctx, self._answers, options)
 
-    def _start_replay(self, path: Path) -> None:
-        self._show_wizard(cli.catalog().steps, f"replay ▸ {path.parent.name}", "recorded", None)
-        self._running = True
-        self._replay(path)
+    def _ring(self) -> None:
+        with suppress(RuntimeError):  # the loop may be gone already
+            self.post_message(self.Rung())
 
-    def _show_wizard(self, steps: Sequence[Step], title: str, network: str, log_dir: Path | None) -> None:
-        place = f"{network}{SIMULATED if network == 'localnet' else ''}"
-        self._wizard = Wizard(RunModel(steps), title, place, log_dir)
-        self.switch_screen(self._wizard) if len(self.screen_stack) > 1 else self.push_screen(self._wizard)
-
-    @work(thread=True, exclusive=True, group="engine", exit_on_error=False)
-    def _run(self, steps: Sequence[Step], ctx: Context, answers: ScreenAnswers, options: Any) -> None:
-        recorder = Recorder(ctx.run_dir)
-
-        def emit(event: Event) -> None:
-            recorder(event)
-            self._feed.put(event)
-
-        try:
-            with ctx.journal.lock():
-                engine = Engine(steps, ctx, emit, answers, given=options.given, environ=os.environ)
-                engine.run(start=options.start, only=options.only, force=options.force)
-                self._leave_word(engine.exit_code, ctx)
-        except Failed as failure:
-            self.call_from_thread(
-                self.notify, f"{failure.message}. {failure.hint}", severity="error", markup=False
-            )
-        finally:
-            recorder.close()
-            self._running = False
-
-    @work(thread=True, exclusive=True, group="engine", exit_on_error=False)
-    def _replay(self, path: Path) -> None:
-        try:
-            replay(path, self._feed.put, self._speed)
-        except Failed as failure:
-            self.call_from_thread(
-                self.notify, f"{failure.message}. {failure.hint}", severity="error", markup=False
-            )
-        finally:
-            self._running = False
-
-    def _leave_word(self, code: int, ctx: Context) -> None:
-        outcome = {0: "done", 130: "stopped"}.get(code, "failed")
-        self.farewell = f"creamtea {ctx.workflow}: {outcome}\nlog: {ctx.run_dir}"
-        if code:
-            self.farewell += f"\ngo on with: creamtea resume --project {ctx.project}"
-        self._return_code = code
+    def on_creamtea_rung(self) -> None:
+        self._tick()
 
     def _tick(self) -> None:
-        if self._wizard is None:
-            return
-        events = self._feed.drain()
-        self._wizard.apply(events)
-        self._wizard.sync()
-        if any(isinstance(event, RunEnded) for event in events):
-            self._wizard.refresh_bindings()
-
-    # Questions
-
-    def _want(self, kind: str, what: Any) -> None:
-        """Called on the engine's thread: show what is wanted once everything before it is drawn."""
-        choices: dict[str, Sequence[Choice]] = {}
-        if kind == "form" and self._ctx is not None:
-            choices = {filled.field.name: filled.field.choices(self._ctx) for filled in what[1]}
-        self.call_from_thread(self._show_want, kind, what, choices)
-
-    def _show_want(self, kind: str, what: Any, choices: dict[str, Sequence[Choice]]) -> None:
-        self._tick()
-        if self._wizard is not None:
-            self._wizard.want(kind, what, choices)
-
-    def reply(self, value: Any) -> None:
-        """Hand the person's answer to the engine."""
-        if self._answers is not None:
-            self._answers.reply(value)
-
-    def back_to(self, step: str) -> None:
-        """Have the engine go back to an earlier step."""
-        self.reply(Back(step))
+        if self._wizard is not None and self._wizard.is_mounted:
+            self._wizard.take(self._feed.drain())
+            self._wizard.sync()
 
     # Ending
 
-    def cancel_step(self) -> None:
-        """Stop the running step."""
-        if self._ctx is not None:
-            self._ctx.cancel.set()
-
     def action_interrupt(self) -> None:
-        """Ctrl-C stops the step; without one it leaves."""
-        if self._running and self._ctx is not None and not self._ctx.cancel.is_set():
-            self.cancel_step()
+        """Ctrl-C stops the step; the second one, or one with nothing to stop, leaves."""
+        wizard = self._wizard
+        if wizard is None or not wizard.check_action("cancel", ()) or wizard.cancelling:
+            self.action_leave()
         else:
-            self.leave()
+            wizard.action_cancel()
 
-    def leave(self) -> None:
+    def action_leave(self) -> None:
         """Cancel what runs and end the program."""
-        self.cancel_step()
-        if self._answers is not None:
-            self._answers.close()
+        if self.source is not None:
+            self.source.close()
         self._feed.close()
         self.exit(0)
 
+    async def action_quit(self) -> None:
+        self.action_leave()
+
 
 def main(words: list[str]) -> int:
-    """The full-screen face for these words of the command line."""
+    """The full-screen face for these words of the command line; the exit code of contracts.md."""
+    from workflows import cli
+
     try:
         app = _app(words)
     except Failed as failure:
         return cli.explain(failure)
     app.run()
-    if app.farewell:
-        print(app.farewell)
-    return app.return_code or 0
+    return _finish(app)
 
 
 def _app(words: list[str]) -> Creamtea:
     if not words:
         return Creamtea()
+    from tui.run import LiveRun, Playback
+    from workflows import cli
+
     if words[0] == "replay":
         options = cli.parse_replay(words[1:])
-        return Creamtea(recording=options.file, speed=options.speed)
+        return Creamtea(Playback(options.file, options.speed))
     if words[0] == "resume":
-        return Creamtea(cli.parse_resume(words[1:]))
-    return Creamtea(cli.parse_run(words[1:]))
+        options = cli.parse_resume(words[1:])
+        options.resumed = True
+        return Creamtea(LiveRun(options))
+    return Creamtea(LiveRun(cli.parse_run(words[1:])))
+
+
+def _finish(app: Creamtea) -> int:
+    """Wait for the step to clean up, say good-bye; Ctrl-C ends it at once."""
+    from tui.run import LiveRun
+
+    source = app.source
+    if not isinstance(source, LiveRun):
+        return app.return_code or 0
+    try:
+        if not source.wait(0.5):
+            print("stopping the step; ctrl+c ends at once", file=sys.stderr)
+            source.close()
+            source.wait(_PATIENCE)
+    except KeyboardInterrupt:
+        os._exit(Cancelled.exit_code)
+    print(source.farewell)
+    return source.exit_code or app.return_code or 0

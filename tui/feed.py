@@ -4,37 +4,48 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Callable
 
+from tui.answers import Want
 from workflows.core.events import Event, Lines
+from workflows.core.failure import Failed
 
 LIMIT = 20_000
+Item = Event | Want | Failed  # Failed: the run never started, or broke outside of any step
 
 
 class Feed:
-    """Events in, batches out. The producer waits while more than `limit` lines are not yet drawn."""
+    """Items in, batches out. The producer waits while more than `limit` lines or events are not yet drawn.
 
-    def __init__(self, limit: int = LIMIT) -> None:
+    `ring` is called, on the producer's thread, for what should not wait for the next tick.
+    """
+
+    def __init__(self, limit: int = LIMIT, ring: Callable[[], None] = lambda: None) -> None:
         self._limit = limit
-        self._events: deque[Event] = deque()
-        self._lines = 0
+        self._ring = ring
+        self._items: deque[Item] = deque()
+        self._weight = 0
         self._room = threading.Condition()
         self._open = True
 
-    def put(self, event: Event) -> None:
-        """Append one event; called on the engine's thread."""
-        weight = len(event.text) if isinstance(event, Lines) else 0
+    def put(self, item: Item) -> None:
+        """Append one item; called on the engine's thread."""
         with self._room:
-            while self._open and weight and self._lines > self._limit:
+            while self._open and self._weight > self._limit:
                 self._room.wait(1)
-            self._events.append(event)
-            self._lines += weight
+            if not self._open:
+                return
+            self._items.append(item)
+            self._weight += len(item.text) if isinstance(item, Lines) else 1
+        if not isinstance(item, Event):
+            self._ring()
 
-    def drain(self) -> list[Event]:
-        """All events so far, oldest first; called by the screen ten times a second."""
+    def drain(self) -> list[Item]:
+        """All items so far, oldest first; called by the screen ten times a second."""
         with self._room:
-            batch = list(self._events)
-            self._events.clear()
-            self._lines = 0
+            batch = list(self._items)
+            self._items.clear()
+            self._weight = 0
             self._room.notify_all()
         return batch
 
@@ -42,4 +53,5 @@ class Feed:
         """Nobody draws any more: let the producer run on."""
         with self._room:
             self._open = False
+            self._items.clear()
             self._room.notify_all()

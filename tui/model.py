@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from rich.cells import cell_len
 
 from workflows.core.events import (
     Asked,
@@ -37,12 +40,13 @@ class Ring:
         self._lines: list[str] = []
         self._head = 0
         self.dropped = 0
-        self.width = 0
+        self.width = 0  # cells of the widest line so far
 
     def extend(self, lines: Iterable[str]) -> None:
         """Append lines, dropping the oldest ones beyond the capacity."""
         for line in lines:
-            self.width = max(self.width, len(line))
+            if len(line) * 2 > self.width:
+                self.width = max(self.width, len(line) if line.isascii() else cell_len(line))
             if len(self._lines) < self._capacity:
                 self._lines.append(line)
             else:
@@ -88,9 +92,14 @@ class StepView:
     seconds: float | None = None
     began: str | None = None
     tasks: dict[str, TaskView] = field(default_factory=dict)
-    notes: list[Noted] = field(default_factory=list)
+    notes: list[Noted | Asked] = field(default_factory=list)
     outputs: Mapping[str, Any] = field(default_factory=dict)
     error: Mapping[str, str] | None = None
+
+    @property
+    def speaking(self) -> list[TaskView]:
+        """The tasks that have lines."""
+        return [task for task in self.tasks.values() if len(task.lines)]
 
     def task(self, name: str) -> TaskView:
         """The task of this id, made when an event is the first to name it."""
@@ -106,7 +115,7 @@ class StepView:
 
     def loudest(self) -> TaskView | None:
         """The task whose lines deserve the pane: failed, else the running one that spoke last, else any."""
-        speaking = [task for task in self.tasks.values() if len(task.lines)]
+        speaking = self.speaking
         for state in ("failed", "running"):
             chosen = [task for task in speaking if task.state == state]
             if chosen:
@@ -124,23 +133,76 @@ class RunModel:
         self.workflow = ""
         self.network: str | None = None
         self.project = ""
+        self.at = ""
         self.current: str | None = None
-        self.asked: Asked | None = None
         self.ended: RunEnded | None = None
 
     def apply(self, event: Event) -> None:
         """Fold one event in; events of steps that this workflow does not have are ignored."""
+        self.at = event.at or self.at
         if isinstance(event, RunStarted):
             self.workflow, self.network, self.project = event.workflow, event.network, event.project
             self.ended = None
         elif isinstance(event, RunEnded):
-            self.ended, self.asked = event, None
+            self.ended = event
         step = self.steps.get(event.step or "")
         if step is None:
             return
         if isinstance(event, StepStarted):
             self._start(step, event)
-        elif isinstance(event, TaskChanged):
+        elif isinstance(event, StepEnded):
+            self._end(step, event)
+        else:
+            self._work(step, event)
+
+    def ask(self, name: str) -> None:
+        """A step's form is asked: it is the current one, and none is running."""
+        self._leave(name)
+        if name in self.steps:
+            self.steps[name].state = "asking"
+
+    @property
+    def running(self) -> bool:
+        """Whether a step is at work or waits for an answer to go on."""
+        step = self.steps.get(self.current or "")
+        return step is not None and step.state in ("running", "asking") and step.began is not None
+
+    @property
+    def place(self) -> str:
+        """Where the run takes place, as far as it is known: network, whether SIMULATED, the engine."""
+        network = self._outputs("network")
+        name = str(network.get("name") or self.network or "")
+        parts = [name, "SIMULATED SGX" if network.get("simulated") else "", self._engine()]
+        return " · ".join(part for part in parts if part)
+
+    def _engine(self) -> str:
+        checks = self._outputs("doctor").get("checks")
+        for check in checks if isinstance(checks, Sequence) else ():
+            if isinstance(check, Mapping) and check.get("name") == "engine":
+                version = re.search(r"\d+\.\d+", str(check.get("text", "")))
+                return f"engine {version.group()}" if version else ""
+        return ""
+
+    def _outputs(self, name: str) -> Mapping[str, Any]:
+        step = self.steps.get(name)
+        return step.outputs if step is not None else {}
+
+    def _leave(self, name: str) -> None:
+        """Another step takes over: one that was left in the middle waits again."""
+        for step in self.steps.values():
+            if step.id != name and step.state in ("running", "asking"):
+                step.state = "waiting"
+        self.current = name
+
+    def _start(self, step: StepView, event: StepStarted) -> None:
+        self._leave(step.id)
+        step.state, step.command, step.began = "running", event.command, event.at
+        step.tasks, step.notes, step.error, step.seconds = {}, [], None, None
+
+    def _work(self, step: StepView, event: Event) -> None:
+        if step.state == "asking" and not isinstance(event, Asked):
+            step.state = "running"
+        if isinstance(event, TaskChanged):
             self._change(step, event)
         elif isinstance(event, Lines):
             step.task(event.task).lines.extend(event.text)
@@ -149,30 +211,25 @@ class RunModel:
         elif isinstance(event, Noted):
             step.notes.append(event)
         elif isinstance(event, Asked):
-            self.asked = event
-        elif isinstance(event, StepEnded):
-            self._end(step, event)
-
-    def _start(self, step: StepView, event: StepStarted) -> None:
-        step.state, step.command, step.began = "running", event.command, event.at
-        step.tasks, step.notes, step.error, step.seconds = {}, [], None, None
-        self.current = step.id
+            step.state = "asking"
+            step.notes.append(event)
 
     @staticmethod
     def _change(step: StepView, event: TaskChanged) -> None:
         task = step.task(event.task)
         task.title, task.state = event.title, event.state
         task.parent = event.parent or task.parent
-        task.started = event.started or task.started or event.at
+        if event.state != "waiting":
+            task.started = event.started or task.started or event.at
         task.ended = event.ended
         task.detail = event.detail
         if task.ended is None and event.state in ("done", "failed", "cancelled"):
             task.ended = event.at
 
-    def _end(self, step: StepView, event: StepEnded) -> None:
+    @staticmethod
+    def _end(step: StepView, event: StepEnded) -> None:
         step.state, step.seconds = event.outcome, event.seconds
         step.outputs, step.error = event.outputs, event.error
-        self.asked = None
         for task in step.tasks.values():
             if task.state == "running" and event.outcome in ("failed", "cancelled"):
                 task.state = event.outcome

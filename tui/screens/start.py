@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
@@ -14,63 +14,102 @@ from textual.screen import Screen
 from textual.widgets import Footer, OptionList, Static
 from textual.widgets.option_list import Option
 
-from workflows import cli
+from tui.actions import START
+from tui.screens.why import Why
+from tui.widgets.line import Line
+from tui.widgets.prose import Prose, Said
 from workflows.core.failure import Failed
+from workflows.core.text import clean
+
+if TYPE_CHECKING:
+    from tui.app import Creamtea
 
 _CHOICES = (
     ("onboard", "Onboard the app in this folder", "every step, explained, up to the decrypted result"),
     ("demo", "See it on the bundled sample", "the same walk without a question"),
     ("deploy", "Deploy", "build, measure, deploy if an input changed"),
-    ("resume", "Go on where the last run stopped", ""),
 )
+_ABOUT = """\
+creamtea takes an application into an Intel SGX enclave with SCONE and onto the iExec network: choose a
+base image, build, read the fingerprint, register the app, encrypt the data, hand the keys to the Secret Management
+Service, request a run, watch it, decrypt the result.
+
+Every step says the command that does the same by hand. What is finished stays finished: stop at any moment, and
+creamtea resume goes on there."""
 
 
 class Start(Screen[None]):
     """Choose a workflow; Enter starts it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("q", "app.leave", "quit")]
+    ACTIONS = START
+    BINDINGS: ClassVar[list[BindingType]] = [action.binding for action in START]
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
 
     def compose(self) -> ComposeResult:
-        yield Static(Content(f"creamtea ▸ {self._folder}"), id="banner")
+        yield Line(id="banner")
         with Vertical(id="start"):
+            yield Static(Content.styled("Into an SGX enclave with SCONE, onto iExec", "bold"))
             yield Static(
-                Content.assemble(
-                    ("Take an application into an SGX enclave with SCONE and onto iExec.\n", "bold"),
-                    (
-                        "On the localnet all is real but SGX and SCONE's runtime, which say SIMULATED.\n",
-                        "$text-muted",
-                    ),
+                Content.styled(
+                    "On the localnet all is real but SGX and SCONE's runtime, which say SIMULATED.",
+                    "$text-muted",
                 )
             )
-            yield OptionList(*self._options(), markup=False)
+            yield OptionList(*self._options(), markup=False, compact=True)
+            yield Prose(id="trouble")
         yield Footer(show_command_palette=False, compact=True)
 
+    def on_mount(self) -> None:
+        self.query_one(Line).show(
+            Content("creamtea"), Content.styled(clean(str(self._folder)), "$text-muted")
+        )
+
     def _options(self) -> list[Option]:
+        choices = list(_CHOICES)
         last = _last(self._folder)
-        options = []
-        for name, title, note in _CHOICES:
-            if name == "resume" and last is None:
-                continue
-            note = f"{last}" if name == "resume" else note
-            options.append(Option(Content.assemble((title, "bold"), (f"\n  {note}", "$text-muted")), id=name))
-        return options
+        if last is not None:
+            choices.insert(0, ("resume", "Go on where the last run stopped", f"it was {last}"))
+        return [
+            Option(Content.assemble((title, "bold"), (f"\n  {note}", "$text-muted")), id=name)
+            for name, title, note in choices
+        ]
+
+    def trouble(self, failure: Failed) -> None:
+        """Say why nothing could be started."""
+        self.query_one("#trouble", Prose).show(
+            [Said(failure.message, "✗", "$error bold", "$error", failure.hint)]
+        )
 
     @on(OptionList.OptionSelected)
     def _chosen(self, event: OptionList.OptionSelected) -> None:
-        if event.option_id == "resume":
-            self.app.start_run(cli.parse_resume(["--project", str(self._folder)]))  # type: ignore[attr-defined]
-        else:
-            self.app.start_run(cli.parse_run([str(event.option_id), "--project", str(self._folder)]))  # type: ignore[attr-defined]
+        from workflows import cli
+
+        words = ["--project", str(self._folder)]
+        app = cast("Creamtea", self.app)
+        try:
+            if event.option_id == "resume":
+                app.start(cli.parse_resume(words))
+            elif event.option_id == "demo":
+                app.start(cli.parse_run(["demo"]))
+            else:
+                app.start(cli.parse_run([str(event.option_id), *words]))
+        except Failed as failure:
+            self.trouble(failure)
+
+    def action_why(self) -> None:
+        """What creamtea is, and all keys."""
+        self.app.push_screen(Why("creamtea", _ABOUT, "", START))
 
 
 def _last(folder: Path) -> str | None:
     if not (folder / ".creamtea" / "journal.jsonl").exists():
         return None
+    from workflows import cli
+
     try:
-        return f"the last run here was {cli.last_run(folder)['workflow']}"
+        return clean(str(cli.last_run(folder)["workflow"]))
     except Failed:
         return None

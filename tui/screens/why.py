@@ -3,48 +3,57 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Static
+from textual.widgets import Footer, Static
 
-from tui.actions import WIZARD
+from tui.actions import APP, Action, shown_keys
 
 
 class Why(ModalScreen[None]):
-    """Any of escape, q or ? closes it."""
+    """Any of escape, enter, q or ? closes it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [("escape,q,question_mark,f1,enter", "dismiss", "close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,question_mark,f1,enter", "dismiss", "close"),
+        Binding("up", "move('up')", "scroll"),
+        Binding("down", "move('down')", show=False),
+    ]
 
-    def __init__(self, heading: str, why: str, command: str) -> None:
+    def __init__(self, heading: str, why: str, command: str, actions: Iterable[Action]) -> None:
         super().__init__()
         self._heading = heading
         self._why = inspect.cleandoc(why)
         self._command = command
+        self._actions = (*actions, *APP)
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(id="why"):
-            yield Static(Content.assemble((self._heading, "bold $accent")))
-            yield Static(Content(self._why), classes="text")
+            yield Static(Content.styled(self._heading, "bold $accent"))
+            yield Static(Content(_flowing(self._why)), classes="text")
             if self._command:
-                yield Static(Content.assemble(("By hand\n", "bold"), f"$ {self._command}"), classes="text")
-            yield Static(self._keys(), classes="text")
-            yield Static(Content.assemble(("escape closes", "$text-muted")))
+                command = "\n".join(f"$ {line}" for line in self._command.splitlines())
+                yield Static(Content.assemble(("By hand\n", "bold"), command), classes="text")
+            yield Static(self._keys(getattr(self.app, "keymap", {})), classes="text")
+        yield Footer(show_command_palette=False, compact=True)
 
-    @staticmethod
-    def _keys() -> Content:
-        rows = [Content.assemble(("Keys", "bold"))]
-        names = {
-            "slash": "/",
-            "question_mark,f1": "?",
-            "left_square_bracket": "[",
-            "right_square_bracket": "]",
-        }
-        for action in WIZARD:
-            key = names.get(action.key, action.key.split(",")[0])
-            rows.append(Content.assemble((f"{key:<10}", "$accent"), action.help))
+    def action_move(self, where: str) -> None:
+        """Scroll by a line."""
+        scroll = self.query_one(VerticalScroll)
+        (scroll.scroll_up if where == "up" else scroll.scroll_down)(animate=False)
+
+    def _keys(self, keymap: Mapping[str, str]) -> Content:
+        rows = [Content.styled("Keys", "bold")]
+        for action in self._actions:
+            rows.append(Content.assemble((f"{shown_keys(action, keymap):<16}", "$accent"), " ", action.help))
         return Content("\n").join(rows)
+
+
+def _flowing(text: str) -> str:
+    """Lines of a docstring as paragraphs: the screen wraps them itself."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))

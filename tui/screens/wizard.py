@@ -2,357 +2,380 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.css.query import NoMatches
+from textual.events import DescendantBlur, DescendantFocus, Resize
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Footer, Input
 
 from tui.actions import WIZARD
-from tui.model import RunModel, StepView, TaskView
+from tui.answers import AnswerWanted, FormWanted, Want, WordWanted
+from tui.feed import Item
+from tui.hygiene import harmless
+from tui.model import RunModel, StepView
+from tui.run import LiveRun, Source
 from tui.screens.why import Why
 from tui.widgets.form import Form
-from tui.widgets.log_pane import LogPane
+from tui.widgets.line import Line
+from tui.widgets.outcome import outcome
+from tui.widgets.prose import Prose
 from tui.widgets.question import Question
 from tui.widgets.rail import Rail
-from tui.widgets.tasks import Tasks, elapsed
-from workflows.core.events import Event, now
-from workflows.core.failure import Failed
-from workflows.core.fields import Choice, Filled
-from workflows.core.step import Step
+from tui.widgets.work import Work
+from workflows.core.engine import Back
+from workflows.core.events import Event, StepEnded, now
+from workflows.core.failure import Cancelled, Failed
 
-_TILES = 4
-_LEVELS = {"info": ("·", "$text-muted"), "warning": ("!", "$warning bold"), "error": ("✗", "$error bold")}
+if TYPE_CHECKING:
+    from tui.app import Creamtea
 
-
-def _clock(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds) // 60:02}:{int(seconds) % 60:02}"
+_LINES = ("find", "match", "error", "zoom", "follow", "copy", "copy_all")
+_CLIPBOARD = 100_000  # characters; terminals refuse more
 
 
 class Wizard(Screen[None]):
-    """One run. The app feeds events in with `apply`; the engine's wishes arrive with `want`."""
+    """One run. The app feeds it with `take` and has it drawn with `sync`, ten times a second.
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        *(action.binding for action in WIZARD),
-        Binding("up", "step(-1)", "step before", show=False),
-        Binding("down", "step(1)", "step after", show=False),
-    ]
-    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - an instance variable of the base class
-        (0, "-narrow"),
-        (70, "-normal"),
-        (110, "-wide"),
-    ]
+    The view goes with the current step, unless the person looks at another one, or a step ended that left
+    something to read (`unread`).
+    """
 
-    def __init__(
-        self, model: RunModel, title: str, place: str, log_dir: Path | None, now: Callable[[], str] = now
-    ) -> None:
+    ACTIONS = WIZARD
+    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = [action.binding for action in WIZARD]
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal"), (110, "-wide")]  # noqa: RUF012 - an instance variable
+
+    def __init__(self, source: Source) -> None:
         super().__init__()
-        self.model = model
-        self._title = title
-        self._place = place
-        self._now = now
-        self._log_dir = log_dir
-        self._looked_at: str | None = next(iter(model.steps), None)
-        self._pinned = False
-        self._pane_task: str | None = None
-        self._tiled: bool | None = None  # None: as many panes as tasks are speaking at once
-        self._wanting: str | None = None
+        self.source = source
+        self.model = RunModel(source.steps)
+        self.want: Want | None = None
+        self.broken: Failed | None = None
+        self.unread: list[str] = []
+        self._elsewhere = False
+        self._looked_at = next(iter(self.model.steps), "")
+        self._asking: Form | Question | None = None
+        self.cancelling = False
         self._dirty = True
         self._second = ""
+        self._possible: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
-        with Horizontal(id="banner"):
-            yield Static(Content(self._title), id="title")
-            yield Static(Content(self._place), id="place")
+        yield Line(id="banner")
         with Horizontal(id="body"):
             yield Rail(self.model.steps.values(), id="rail")
             with Vertical(id="detail"):
-                yield Static("", id="heading", markup=False)
-                with Vertical(id="work"):
-                    yield Tasks(id="tasks")
-                    with VerticalScroll(id="notes-scroll", can_focus=False):
-                        yield Static("", id="notes", markup=False)
-                    with Horizontal(id="panes"):
-                        for number in range(_TILES):
-                            with Vertical(classes="tile", id=f"tile-{number}"):
-                                yield Static("", classes="tile-title", markup=False)
-                                yield LogPane()
+                yield Work(id="work")
                 yield Vertical(id="ask")
-                yield Input(placeholder="find in the log", id="find")
-        yield Static("", id="command", markup=False)
-        yield Footer(show_command_palette=True, compact=True)
+                yield Prose(id="outcome")
+                yield Input(placeholder="find in these lines", id="find", compact=True)
+        yield Line(id="command")
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         self.query_one("#find", Input).display = False
         self.sync()
 
+    @on(DescendantFocus)
+    @on(DescendantBlur)
+    def _focus_changed(self) -> None:
+        self._dirty = True
+        self.call_after_refresh(self.sync)
+
+    def on_resize(self, _: Resize) -> None:
+        self._dirty = True
+        self.call_after_refresh(self.sync)
+
     # The run
 
-    def apply(self, events: Sequence[Event]) -> None:
-        """Fold a batch of events in; drawn at the next tick."""
-        for event in events:
-            self.model.apply(event)
-        if events:
+    def take(self, items: Sequence[Item]) -> None:
+        """Fold a batch in; drawn by the next `sync`."""
+        for item in items:
+            if isinstance(item, Event):
+                self._fold(harmless(item))
+            elif isinstance(item, Want):
+                self._wanted(item)
+            else:
+                self.broken = item
             self._dirty = True
 
+    def _fold(self, event: Event) -> None:
+        self.model.apply(event)
+        if not isinstance(event, StepEnded) or event.step not in self.model.steps:
+            return
+        step = self.model.steps[event.step]
+        if event.outcome == "done" and step.notes and self.source.patient:
+            if not self.unread and not self._elsewhere:
+                self._look_at(step.id)
+            self.unread.append(step.id)
+
+    def _wanted(self, want: Want) -> None:
+        self.want = want
+        self.cancelling = False
+        if isinstance(want, FormWanted):
+            self.model.ask(want.step.id)
+        elif isinstance(want, WordWanted):  # what went wrong comes before everything else
+            self.unread, self._elsewhere = [], False
+            self._look_at(want.step.id)
+            failed = self.model.steps[want.step.id]
+            self.query_one(Work).choose(failed.loudest())
+
     def sync(self) -> None:
-        """Draw what changed; called ten times a second."""
+        """Draw what changed."""
         if not self.is_mounted:
             return
-        if not self._pinned and self.model.current and self.model.current != self._looked_at:
-            self._look_at(self.model.current)
-        running = any(step.state == "running" for step in self.model.steps.values())
-        second = self._now()[:19] if running else ""
+        if self.model.ended is not None and self.unread == [self.model.current]:
+            self.unread = []
+        if not self.unread and not self._elsewhere and self.model.current not in (None, self._looked_at):
+            self._look_at(str(self.model.current))
+        second = self.now()[:19] if self.model.running else ""
         if self._dirty or second != self._second:
             self._dirty, self._second = False, second
-            self._draw()
+            with suppress(NoMatches):  # the screen is being taken down
+                self._draw()
 
-    def want(self, kind: str, what: Any, choices: dict[str, Sequence[Choice]]) -> None:
-        """The engine waits for: a filled form, an answer, or a word on a failure."""
-        self._wanting = kind
-        if kind == "form":
-            step, form = what
-            self._ask_form(step, form, choices)
-        elif kind == "question":
-            self._ask(Question(what.question, what.kind, what.default))
-        else:
-            step, failure = what
-            self._show_failure(step, failure)
-        self._dirty = True
+    def now(self) -> str:
+        """The present, or that of the recording."""
+        return now() if self.source.live else self.model.at
 
-    def _ask_form(self, step: Step, form: Sequence[Filled], choices: dict[str, Sequence[Choice]]) -> None:
-        view = self.model.steps[step.id]
-        view.state = "asking"
-        self.model.current = step.id
-        self._look_at(step.id)
-        self._ask(Form(form, choices))
+    # Asking
 
-    def _ask(self, widget: Form | Question) -> None:
+    @property
+    def at_current(self) -> bool:
+        """Whether the step in view is the one where something happens."""
+        return not self.unread and self._looked_at == self.model.current
+
+    def _present(self) -> None:
+        """Mount the form or question once it is in view; hide it while it is not."""
         place = self.query_one("#ask", Vertical)
-        place.remove_children()
-        place.mount(widget)
-        place.display = True
-        document = isinstance(widget, Question) and widget.kind == "document"
-        self.set_class(document, "-asking-document")
-        place.set_class(document, "-document")
-        self._pinned = False
+        asks = self.at_current and isinstance(self.want, (FormWanted, AnswerWanted))
+        if asks and self._asking is None:
+            self._asking = self._widget()
+            place.mount(self._asking)
+        document = isinstance(self._asking, Question) and self._asking.kind == "document"
+        self.set_class(asks and isinstance(self.want, FormWanted), "-form")
+        self.set_class(asks and document, "-document")
+        if place.display and not asks:
+            self.set_focus(None)
+        place.display = asks
 
-    def _show_failure(self, step: Step, failure: Failed) -> None:
-        view = self.model.steps[step.id]
-        self._look_at(step.id)
-        task = view.loudest()
-        if task is not None:
-            self._pane_task = task.id
-        self.refresh_bindings()
+    def _widget(self) -> Form | Question:
+        if isinstance(self.want, FormWanted):
+            folder = self.source.ctx.project if isinstance(self.source, LiveRun) else None
+            return Form(self.want.form, self.want.choices, folder)
+        return Question(cast(AnswerWanted, self.want).asked)
 
-    def _settle(self) -> None:
-        self._wanting = None
-        place = self.query_one("#ask", Vertical)
-        place.remove_children()
-        place.display = False
-        self.remove_class("-asking-document")
+    def answer(self, value: Any) -> None:
+        """Hand the person's answer to the engine."""
+        want, self.want = self.want, None
+        if self._asking is not None:
+            self._asking.remove()
+            self._asking = None
         self.set_focus(None)
+        if isinstance(value, Back) and isinstance(self.source, LiveRun):
+            self.source.went_back()
+        if want is not None:
+            want.reply(value)
         self._dirty = True
+        self.sync()
 
     @on(Form.Submitted)
     def _form_submitted(self, event: Form.Submitted) -> None:
-        self._settle()
-        self.app.reply(event.values)  # type: ignore[attr-defined]
+        self.answer(event.values)
 
     @on(Question.Answered)
     def _answered(self, event: Question.Answered) -> None:
-        self._settle()
-        self.app.reply(event.value)  # type: ignore[attr-defined]
+        self.answer(event.value)
 
     # Drawing
 
     @property
     def looked_at(self) -> StepView | None:
         """The step on the screen."""
-        return self.model.steps.get(self._looked_at or "")
+        return self.model.steps.get(self._looked_at)
 
     def _look_at(self, name: str) -> None:
-        if name != self._looked_at:
-            self._pane_task = None
         self._looked_at = name
         self._dirty = True
 
+    @on(Rail.Picked)
+    def _picked(self, event: Rail.Picked) -> None:
+        self._look_from_here(event.step)
+
+    def _look_from_here(self, name: str) -> None:
+        self.unread = []
+        self._elsewhere = name != self.model.current
+        self._look_at(name)
+        self.sync()
+
     def _draw(self) -> None:
+        model, step = self.model, self.looked_at
+        title = self.source.title
+        if not self.source.live and model.workflow:
+            title = f"{Path(model.project).name} ▸ {model.workflow} · {title}"
+        self.query_one("#banner", Line).show(Content(title), Content(model.place))
         rail = self.query_one(Rail)
         rail.looked_at = self._looked_at
-        rail.sync()
-        step = self.looked_at
+        rail.refresh()
         if step is None:
             return
-        over, count = step.counts
-        self.query_one("#heading", Static).update(self._heading(step, over, count))
-        asking = self._wanting == "form" and self.model.current == step.id
-        self.query_one("#work").display = not asking
-        self.query_one("#ask").display = (
-            self._wanting in ("form", "question") and self.model.current == step.id
-        )
-        if not asking:
-            self._draw_work(step)
+        self._present()
+        said = outcome(self)
+        self.query_one("#outcome", Prose).show(said)
+        self.query_one("#outcome").display = bool(said)
+        pending = isinstance(self.want, AnswerWanted) and self.at_current
+        self.query_one(Work).show(step, self.now(), pending=pending)
         command = step.command.splitlines()[0] if step.command else ""
-        self.query_one("#command", Static).update(Content(f"$ {command}" if command else ""))
+        self.query_one("#command", Line).show(Content(f"$ {command}" if command else ""))
+        possible = tuple(self.check_action(*_split(action.action)) for action in WIZARD)
+        if possible != self._possible:
+            self._possible = possible
+            self.refresh_bindings()
+        self.call_after_refresh(self._settle)
 
-    def _heading(self, step: StepView, over: int, count: int) -> Content:
-        """What the step does, and on the right how long and how far."""
-        words = {"skipped": "nothing to do", "failed": "failed", "cancelled": "stopped", "waiting": "to come"}
-        seconds = step.seconds
-        if seconds is None and step.state == "running" and step.began:
-            seconds = elapsed(step.began, self._now())
-        parts = [words.get(step.state, ""), _clock(seconds), f"{over} of {count}" if count else ""]
-        right = " · ".join(part for part in parts if part)
-        room = max(1, self.query_one("#heading").size.width - len(step.heading) - len(right))
-        return Content.assemble((step.heading, "bold"), " " * room, (right, "$text-muted"))
-
-    def _draw_work(self, step: StepView) -> None:
-        selected = self._pane_choice(step)
-        speaking = [task for task in step.tasks.values() if len(task.lines)]
-        tasks = self.query_one(Tasks)
-        tasks.limit = max(3, self.size.height // 3) if speaking else max(3, self.size.height - 8)
-        panes = self._panes(selected, speaking)
-        tasks.show(step, panes[0].id if len(panes) == 1 else None)
-        notes = self._notes(step)
-        scroll = self.query_one("#notes-scroll")
-        scroll.display = bool(notes)
-        scroll.set_class(not speaking, "-alone")
-        self.query_one("#notes", Static).update(notes or Content(""))
-        self._draw_panes(panes)
-
-    def _panes(self, selected: TaskView | None, speaking: list[TaskView]) -> list[TaskView]:
-        """Whose lines are shown: the selected task's, or those of several tasks side by side."""
-        running = [task for task in speaking if task.state == "running"]
-        wanted = {None: running if self._pane_task is None else [], True: speaking, False: []}[self._tiled]
-        if len(wanted) > 1:
-            return wanted[-self._tiles_that_fit() :]
-        return [selected] if selected else []
-
-    def _draw_panes(self, shown: list[TaskView]) -> None:
-        self.query_one("#panes").display = bool(shown)
-        for number in range(_TILES):
-            tile = self.query_one(f"#tile-{number}", Vertical)
-            tile.display = number < len(shown)
-            if number < len(shown):
-                task = shown[number]
-                tile.query_one(".tile-title", Static).update(Content(f"── {task.title}"))
-                tile.query_one(LogPane).show(task.lines)
-
-    def _tiles_that_fit(self) -> int:
-        return max(1, min(_TILES, (self.size.width - 16) // 30))
-
-    def _pane_choice(self, step: StepView) -> TaskView | None:
-        if self._pane_task is not None and self._pane_task in step.tasks:
-            return step.tasks[self._pane_task]
-        return step.loudest()
-
-    def _notes(self, step: StepView) -> Content | None:
-        rows: list[Content] = []
-        for note in step.notes:
-            mark, style = _LEVELS[note.level]
-            rows.append(Content.assemble((mark, style), " ", note.text))
-            if note.hint:
-                rows.append(Content.assemble(("  → ", "$accent"), note.hint))
-        if step.error is not None:
-            rows.append(Content.assemble(("✗ ", "$error bold"), (step.error.get("message", ""), "$error")))
-            if step.error.get("hint"):
-                rows.append(Content.assemble(("  → ", "$accent"), step.error["hint"]))
-            if self._wanting == "failure":
-                rows.append(
-                    Content.assemble(
-                        ("  r", "bold"), " again   ", ("q", "bold"), " quit; resume goes on here"
-                    )
-                )
-        if self.model.ended is not None and self.model.current == step.id:
-            ended = self.model.ended
-            rows.append(
-                Content.assemble((f"\nThe run is {ended.outcome}", "bold"), f" after {ended.seconds:.1f} s.")
-            )
-            if self._log_dir is not None:
-                rows.append(Content(f"  everything is in {self._log_dir}"))
-        return Content("\n").join(rows) if rows else None
+    def _settle(self) -> None:
+        """Once the layout is done the room is known: share it out again."""
+        with suppress(NoMatches):
+            self.query_one(Work).draw()
 
     # Actions
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        step = self.looked_at
-        running = any(view.state == "running" for view in self.model.steps.values())
-        speaking = step is not None and any(len(task.lines) for task in step.tasks.values())
-        if action == "go":
-            return self._wanting == "form" or self.has_class("-asking-document")
-        if action == "cancel":
-            return running
-        if action == "retry":
-            return self._wanting == "failure" or (
-                self._wanting == "form" and self._looked_at != self.model.current
-            )
-        if action in ("find", "match", "error", "tile", "zoom", "follow", "copy", "next_task"):
-            return speaking and self._wanting != "form"
+        check = getattr(self, f"_can_{action}", None)
+        if check is not None:
+            return bool(check())
+        if action in _LINES:
+            return bool(self.query_one(Work).speaking) and not self._form_in_view
         return True
+
+    @property
+    def _form_in_view(self) -> bool:
+        return self.at_current and isinstance(self.want, FormWanted)
+
+    def _can_next(self) -> bool:
+        waits = self.model.current is not None and not self.at_current
+        return waits or (self._asking is not None and self.focused is None)
+
+    def _can_go(self) -> bool:
+        document = isinstance(self._asking, Question) and self._asking.kind == "document"
+        return self.at_current and (self._form_in_view or document)
+
+    def _can_look(self) -> bool:
+        return self.focused is not None
+
+    def _can_cancel(self) -> bool:
+        return self.source.live and self.model.ended is None and self.broken is None and not self._failed
+
+    @property
+    def _failed(self) -> bool:
+        return isinstance(self.want, WordWanted)
+
+    def _can_retry(self) -> bool:
+        if not self.source.live or self.focused is not None or self.broken is not None:
+            return False
+        if self.model.ended is not None:
+            return self.looked_at is not None and self.looked_at.began is not None
+        if self.want is None:
+            return False
+        names = list(self.model.steps)
+        here, current = names.index(self._looked_at), names.index(str(self.model.current))
+        return self._failed if here == current else here < current
+
+    def _can_tile(self) -> bool:
+        return self.query_one(Work).can_tile and not self._form_in_view
+
+    def _can_follow(self) -> bool:
+        work = self.query_one(Work)
+        return work.speaking and not self._form_in_view and not work.pane.follow
+
+    def action_next(self) -> None:
+        """On to the next step with something to read, to the one that waits, or into its form."""
+        if self.unread:
+            self.unread.pop(0)
+        self._elsewhere = False
+        if self.unread:
+            self._look_at(self.unread[0])
+        elif self.model.current is not None:
+            self._look_at(self.model.current)
+        self.sync()
+        if self._asking is not None and self.at_current:
+            self._asking.take_focus()
 
     def action_go(self) -> None:
         """Submit the form, or the document."""
-        for form in self.query(Form):
-            form.submit()
-        for question in self.query(Question):
-            question.submit()
+        if self._asking is not None:
+            self._asking.submit()
+
+    def action_look(self) -> None:
+        """Leave the form or the document, or close the search."""
+        if self.focused is self.query_one("#find"):
+            self._close_find()
+        else:
+            self.set_focus(None)
+            self._dirty = True
+            self.sync()
 
     def action_cancel(self) -> None:
-        """Stop the running step."""
-        self.app.cancel_step()  # type: ignore[attr-defined]
+        """Stop the step, whether it works or waits for an answer."""
+        if isinstance(self.want, (FormWanted, AnswerWanted)):
+            self.answer(Cancelled())
+        else:
+            self.cancelling = True
+            self.source.cancel()
 
     def action_retry(self) -> None:
-        """Again, or back to the step that is looked at."""
-        if self._wanting == "failure":
-            self._settle()
-            self.app.reply("retry")  # type: ignore[attr-defined]
-        elif self._wanting == "form" and self._looked_at is not None:
-            self._settle()
-            self.app.back_to(self._looked_at)  # type: ignore[attr-defined]
+        """Again, or back to the step in view."""
+        name = self._looked_at
+        self._elsewhere, self.unread = False, []
+        if self.model.ended is not None:
+            cast("Creamtea", self.app).again(name)
+        elif self._failed and name == self.model.current:
+            self.answer("retry")
+        else:
+            self.answer(Back(name))
 
     def action_step(self, direction: int) -> None:
         """Look at the step before or after."""
         names = list(self.model.steps)
-        index = names.index(self._looked_at) if self._looked_at in names else 0
-        chosen = names[max(0, min(len(names) - 1, index + direction))]
-        self._pinned = chosen != self.model.current
-        self._look_at(chosen)
-        self.sync()
+        at = names.index(self._looked_at) + direction
+        self.set_focus(None)
+        self._look_from_here(names[max(0, min(len(names) - 1, at))])
 
-    def action_next_task(self) -> None:
-        """Show the next task that has lines."""
-        step = self.looked_at
-        speaking = [task.id for task in step.tasks.values() if len(task.lines)] if step else []
-        if step is None or not speaking:
-            return
-        current = self._pane_choice(step)
-        index = speaking.index(current.id) if current and current.id in speaking else -1
-        self._pane_task = speaking[(index + 1) % len(speaking)]
-        self._dirty = True
-        self.sync()
+    def action_pane(self, by: int) -> None:
+        """Show the next task that has lines; in a form go to the next field."""
+        if self.focused is not None:
+            self.focus_next() if by > 0 else self.focus_previous()
+        else:
+            self.query_one(Work).next_pane(by)
 
     def action_tile(self) -> None:
         """Several panes or one."""
-        self._tiled = not self.query_one("#tile-1").display
-        self._dirty = True
-        self.sync()
+        self.query_one(Work).toggle_tiles()
 
     def action_zoom(self) -> None:
         """The lines alone, or everything again."""
         self.toggle_class("-zoomed")
+        self._dirty = True
+        self.call_after_refresh(self.sync)
 
     def action_follow(self) -> None:
         """Back to the newest line."""
-        self._pane().follow = True
+        self.query_one(Work).pane.follow = True
+        self._redraw()
+
+    def action_scroll(self, where: Any) -> None:
+        """Scroll the lines or the notes."""
+        self.query_one(Work).scroll(where)
+        self._redraw()
 
     def action_find(self) -> None:
         """Ask what to look for."""
@@ -363,49 +386,62 @@ class Wizard(Screen[None]):
     @on(Input.Submitted, "#find")
     def _find(self, event: Input.Submitted) -> None:
         event.stop()
-        event.input.display = False
-        self.set_focus(None)
-        if event.value and not self._pane().find(event.value):
+        self._close_find()
+        pane = self.query_one(Work).pane
+        if not pane.find(event.value) if event.value else pane.find(""):
             self.notify(f"“{event.value}” is not in these lines", markup=False)
+        self._redraw()
+
+    def _close_find(self) -> None:
+        self.query_one("#find", Input).display = False
+        self.set_focus(None)
+        self._redraw()
 
     def action_match(self, direction: int) -> None:
         """Next or previous match."""
-        pane = self._pane()
+        pane = self.query_one(Work).pane
         if pane.query_text:
             pane.find(pane.query_text, direction)
+        self._redraw()
 
     def action_error(self) -> None:
         """Next line that looks like an error."""
-        if not self._pane().find_error():
-            self.notify("no line looks like an error")
+        if not self.query_one(Work).pane.find_error():
+            self.notify("no line looks like an error", markup=False)
+        self._redraw()
+
+    def _redraw(self) -> None:
+        self._dirty = True
+        self.sync()
 
     def action_copy(self) -> None:
         """Copy the lines in view by the terminal's own clipboard and say where the whole log is."""
-        self.app.copy_to_clipboard(self._pane().visible_text())
-        where = f"; whole log: {self._log_file()}" if self._log_dir else ""
-        self.notify(f"sent to the terminal's clipboard{where}", markup=False)
+        self._copy(self.query_one(Work).pane.visible_text(), "the lines in view")
+
+    def action_copy_all(self) -> None:
+        """Copy all lines of the pane."""
+        text = "\n".join(self.query_one(Work).pane.ring)
+        self._copy(text[-_CLIPBOARD:], "all lines" if len(text) <= _CLIPBOARD else "the last lines")
 
     def action_copy_command(self) -> None:
         """Copy the command of the step."""
         step = self.looked_at
         if step is not None and step.command:
-            self.app.copy_to_clipboard(step.command)
-            self.notify("the command was sent to the terminal's clipboard")
+            self._copy(step.command, "the command")
+
+    def _copy(self, text: str, what: str) -> None:
+        self.app.copy_to_clipboard(text)
+        log = self.source.log_dir
+        where = f"; the whole log is {log / 'steps' / f'{self._looked_at}.log'}" if log else ""
+        self.notify(f"{what} went to the terminal's clipboard, if it has one{where}", markup=False)
 
     def action_why(self) -> None:
         """Why this step exists, and all keys."""
         step = self.looked_at
         self.app.push_screen(
-            Why(step.heading if step else "", step.why if step else "", step.command if step else "")
+            Why(step.heading if step else "", step.why if step else "", step.command if step else "", WIZARD)
         )
 
-    def action_leave(self) -> None:
-        """Leave the program."""
-        self.app.leave()  # type: ignore[attr-defined]
 
-    def _pane(self) -> LogPane:
-        focused = self.focused
-        return focused if isinstance(focused, LogPane) else self.query_one("#tile-0 LogPane", LogPane)
-
-    def _log_file(self) -> Path | None:
-        return self._log_dir / "steps" / f"{self._looked_at}.log" if self._log_dir else None
+def _split(action: str) -> tuple[str, tuple[object, ...]]:
+    return action.partition("(")[0], ()

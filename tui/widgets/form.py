@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, cast
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.events import DescendantFocus
+from textual.geometry import Size
 from textual.message import Message
+from textual.suggester import Suggester
 from textual.widget import Widget
-from textual.widgets import Input, Label, OptionList, Static, Switch, TextArea
-from textual.widgets.option_list import Option
+from textual.widgets import Input, OptionList, Static, TextArea
 
+from tui.widgets.line import Line
+from tui.widgets.options import Options
+from tui.widgets.picker import Picker
+from tui.widgets.prose import Prose, Said
 from workflows.core.fields import Choice, Field, Filled
+from workflows.core.text import clean
 
 _SHORT_LIST = 7
+_ROW = 54  # characters of a choice and its note that fit into a row at 80 columns
+_YES_NO = (Choice("yes"), Choice("no"))
 
 
-class Form(VerticalScroll):
+class Form(Vertical):
     """All fields of one step; posts `Submitted` with the values as typed."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "app.focus_previous", show=False),
+        Binding("down", "app.focus_next", show=False),
+    ]
 
     class Submitted(Message):
         """The person wants to go on."""
@@ -30,200 +46,197 @@ class Form(VerticalScroll):
             self.values = values
 
     def __init__(
-        self, form: Sequence[Filled], choices: Mapping[str, Sequence[Choice]], *, id: str | None = None
+        self, form: Sequence[Filled], choices: Mapping[str, Sequence[Choice]], folder: Path | None = None
     ) -> None:
-        super().__init__(id=id)
-        self._entries = [Entry(filled, choices.get(filled.field.name, ())) for filled in form]
+        super().__init__()
+        self._entries = [Entry(filled, choices.get(filled.field.name, ()), folder) for filled in form]
 
     def compose(self) -> ComposeResult:
-        yield from self._entries
-        yield Label("enter goes on · tab next field · shift+tab back", classes="form-hint")
+        with VerticalScroll(can_focus=False, classes="fields"):
+            yield from self._entries
+        yield Line(classes="form-hint")
 
     def on_mount(self) -> None:
-        wrong = next((entry for entry in self._entries if entry.filled.problem), None)
+        for entry in self._entries:
+            if isinstance(entry.input, Options) and entry.input.choice is not None:
+                self._narrow(entry.filled.field, entry.input.choice)
+        self.call_after_refresh(self.take_focus)
+
+    def take_focus(self) -> None:
+        """Put the cursor into the field with a problem, else into the first one."""
+        wrong = next((entry for entry in self._entries if entry.problem), None)
         first = wrong or next(iter(self._entries), None)
-        if first is not None:
-            self.call_after_refresh(first.take_focus)
+        if first is not None and self.is_attached and self.display:
+            first.focus_input()
 
     def submit(self) -> None:
         """Post the values."""
         self.post_message(self.Submitted({entry.filled.field.name: entry.value for entry in self._entries}))
 
-    @on(OptionList.OptionHighlighted)
-    def _narrow(self, event: OptionList.OptionHighlighted) -> None:
+    @on(Options.Moved)
+    def _options_moved(self, event: Options.Moved) -> None:
+        event.stop()
+        if isinstance(event.options.parent, Entry):
+            event.options.parent.tell(event.choice)
+            self._narrow(event.options.parent.filled.field, event.choice)
+
+    def _narrow(self, field: Field, choice: Choice) -> None:
         """A field may narrow the choices of another to its own value."""
-        entry = next((one for one in self._entries if event.option_list in one.query(OptionList)), None)
-        if entry is None or not entry.filled.field.filters:
-            return
-        for other in self._entries:
-            if other.filled.field.name == entry.filled.field.filters:
-                for picker in other.query(Picker):
-                    picker.narrow(event.option_id or "")
+        for entry in self._entries:
+            if entry.filled.field.name == field.filters and isinstance(entry.input, Picker):
+                entry.input.narrow(choice.value)
 
     @on(Input.Submitted)
+    @on(Options.Chosen)
     @on(OptionList.OptionSelected)
     def _enter(self, event: Message) -> None:
         event.stop()
         self.submit()
 
+    @on(DescendantFocus)
+    def _focused(self, event: DescendantFocus) -> None:
+        if isinstance(event.widget, TextArea):
+            hint = "one a line · tab next field · ctrl+r goes on"
+        elif isinstance(event.widget.parent, Picker):
+            hint = "enter goes on · ↑ ↓ choose · type to search" + (
+                " · tab next field" * (len(self._entries) > 1)
+            )
+        elif isinstance(event.widget, Options):
+            arrows = "← →" if event.widget.inline else "↑ ↓"
+            hint = f"enter goes on · {arrows} choose" + (" · tab next field" * (len(self._entries) > 1))
+        else:
+            hint = "enter goes on" + (" · tab next field" * (len(self._entries) > 1))
+        self.query_one(".form-hint", Line).show(Content(hint))
+
+
+class Caption(Widget):
+    """A field's label, what it means, and where its value comes from: in one row if they fit, else in more."""
+
+    DEFAULT_CSS = "Caption { height: auto; text-wrap: nowrap; }"
+
+    def __init__(self, filled: Filled) -> None:
+        super().__init__()
+        source = _source(filled)
+        self._label = Content.styled(clean(filled.field.label), "bold")
+        self._help = Content.styled(clean(filled.field.help), "$text-muted")
+        self._source = Content.styled(f"from {source}" if source else "", "$text-muted italic")
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        return len(self._lines(width))
+
+    def render(self) -> Content:
+        return Content("\n").join(self._lines(self.size.width))
+
+    def _lines(self, width: int) -> list[Content]:
+        room = width - self._source.cell_length - 2
+        first = Content.assemble(self._label, "  ", self._help) if self._help else self._label
+        fits = first.cell_length <= room
+        lines = [(first if fits else self._label).truncate(max(1, room), ellipsis=True, pad=True)]
+        lines[0] = Content.assemble(lines[0], "  ", self._source)
+        return lines if fits or not self._help else [*lines, *self._help.wrap(max(4, width))]
+
 
 class Entry(Vertical):
-    """One field: label, widget, help, and what is wrong with the value."""
+    """One field: label, where its value comes from, widget, and what is wrong with the value."""
 
-    def __init__(self, filled: Filled, choices: Sequence[Choice]) -> None:
-        super().__init__(classes=f"entry -{filled.field.kind}")
+    def __init__(self, filled: Filled, choices: Sequence[Choice], folder: Path | None) -> None:
+        super().__init__(classes="entry")
         self.filled = filled
-        self._choices = choices
-        self._input = _widget(filled, choices)
+        self.problem = filled.problem if filled.source != "none" else None
+        self.input = _widget(filled, choices, folder)
+        self._long = isinstance(self.input, Options) and any(
+            len(choice.label or choice.value) + len(choice.note) > _ROW for choice in self.input.choices
+        )
 
     def compose(self) -> ComposeResult:
-        source = "" if self.filled.source in ("default", "none", "asked") else f"  from {self.filled.source}"
-        yield Static(
-            Content.assemble((self.filled.field.label, "bold"), (source, "$text-muted")), classes="label"
-        )
-        yield self._input
-        if self.filled.problem and self.filled.source != "none":
-            yield Static(Content(f"✗ {self.filled.problem}"), classes="problem")
-        if self.filled.field.help:
-            yield Static(Content(self.filled.field.help), classes="help")
+        yield Caption(self.filled)
+        yield self.input
+        if self.problem:
+            problem = Prose()
+            problem.show([Said(clean(self.problem), "✗", "$error bold", "$error")])
+            yield problem
+        if self._long:
+            yield Static("", classes="note", markup=False)
 
-    def take_focus(self) -> None:
+    def on_mount(self) -> None:
+        if isinstance(self.input, Options) and self.input.choice is not None:
+            self.tell(self.input.choice)
+
+    def tell(self, choice: Choice) -> None:
+        """Show the whole note of the marked choice."""
+        if self._long:
+            self.query_one(".note", Static).update(Content(clean(choice.note)))
+
+    def focus_input(self) -> None:
         """Put the cursor into this field."""
-        target = self._input
-        (target.query_one(Input) if isinstance(target, Picker) else target).focus()
+        (self.input.query_one(Input) if isinstance(self.input, Picker) else self.input).focus()
 
     @property
     def value(self) -> Any:
         """What the person typed or chose."""
-        widget = self._input
-        if isinstance(widget, Switch):
-            return widget.value
-        if isinstance(widget, TextArea):
-            return widget.text.splitlines() if self.filled.field.many else widget.text
-        if isinstance(widget, (Picker, Input)):
-            return widget.value
-        if isinstance(widget, OptionList):
-            return widget.get_option_at_index(widget.highlighted).id if widget.highlighted is not None else ""
-        raise AssertionError(widget)
+        if isinstance(self.input, TextArea):
+            return self.input.text.splitlines()
+        if isinstance(self.input, Options):
+            chosen = self.input.choice.value if self.input.choice is not None else ""
+            return chosen == "yes" if self.filled.field.kind == "confirm" else chosen
+        return cast(_HasValue, self.input).value
 
 
-class Picker(Vertical):
-    """A long list searched as you type: every word must occur; up and down choose."""
-
-    def __init__(self, choices: Sequence[Choice], value: str, *, strict: bool) -> None:
-        super().__init__(classes="picker")
-        self._all = list(choices)
-        self._initial = value
-        self._strict = strict
-        self._group = ""
-
-    def narrow(self, group: str) -> None:
-        """Show only the choices of one group; all of them when it has none."""
-        self._group = group if any(choice.group == group for choice in self._all) else ""
-        if self.is_mounted:
-            self._filter(self.query_one(Input).value)
-
-    def compose(self) -> ComposeResult:
-        yield Input(placeholder="type to search", classes="search")
-        yield OptionList(markup=False)
-        yield Static("", classes="picked", markup=False)
-
-    def on_mount(self) -> None:
-        self._filter("")
-
-    @property
-    def value(self) -> str:
-        """The marked choice; what was typed where the list is open and nothing fits."""
-        options = self.query_one(OptionList)
-        if options.highlighted is not None and options.option_count:
-            return options.get_option_at_index(options.highlighted).id or ""
-        typed = self.query_one(Input).value
-        return typed if not self._strict else ""
-
-    @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
-        event.stop()
-        self._filter(event.value)
-
-    def _filter(self, text: str) -> None:
-        words = text.casefold().split()
-        shown = [
-            choice
-            for choice in self._all
-            if self._group in ("", choice.group)
-            and all(word in f"{choice.value} {choice.label} {choice.note}".casefold() for word in words)
-        ]
-        options = self.query_one(OptionList)
-        options.clear_options()
-        options.add_options(
-            [Option(Content(choice.label or choice.value), id=choice.value) for choice in shown]
-        )
-        if shown:
-            values = [choice.value for choice in shown]
-            options.highlighted = values.index(self._initial) if self._initial in values and not words else 0
-        self._tell(shown[options.highlighted or 0] if shown else None, len(shown))
-
-    @on(OptionList.OptionHighlighted)
-    def _marked(self, event: OptionList.OptionHighlighted) -> None:
-        event.stop()
-        chosen = next((choice for choice in self._all if choice.value == event.option_id), None)
-        self._tell(chosen, event.option_list.option_count)
-
-    def _tell(self, choice: Choice | None, count: int) -> None:
-        picked = self.query_one(".picked", Static)
-        if choice is None:
-            picked.update(
-                Content("nothing fits" if self._strict else "nothing fits: what you typed will be used")
-            )
-        else:
-            picked.update(Content(f"{choice.value}\n{choice.note or ''}  · {count} of {len(self._all)}"))
-
-    def on_key(self, event: Any) -> None:
-        if event.key in ("up", "down", "pageup", "pagedown") and isinstance(self.app.focused, Input):
-            event.stop()
-            event.prevent_default()
-            options = self.query_one(OptionList)
-            {"up": options.action_cursor_up, "down": options.action_cursor_down,
-             "pageup": options.action_page_up, "pagedown": options.action_page_down}[event.key]()  # fmt: skip
+class _HasValue(Protocol):
+    value: str
 
 
-def _widget(filled: Filled, choices: Sequence[Choice]) -> Widget:
+class _Paths(Suggester):
+    """Completes the name of a file; → takes it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(use_cache=False, case_sensitive=True)
+        self._folder = folder
+
+    async def get_suggestion(self, value: str) -> str | None:
+        typed, slash, start = value.rpartition("/")
+        folder = Path(typed + slash).expanduser() if slash else Path()
+        try:
+            inside = folder if folder.is_absolute() else self._folder / folder
+            names = sorted(path.name + "/" * path.is_dir() for path in inside.iterdir())
+        except (OSError, RuntimeError):
+            return None
+        found = (name for name in names if name.startswith(start) and name.isprintable())
+        name = next((name for name in found if start or not name.startswith(".")), None)
+        return None if name is None or not value else typed + slash + name
+
+
+def _source(filled: Filled) -> str:
+    if filled.source == "flag":
+        return filled.field.flag
+    if filled.source == "environment":
+        return filled.field.variable
+    return "creamtea.toml" if filled.source == "manifest" else ""
+
+
+def _widget(filled: Filled, choices: Sequence[Choice], folder: Path | None) -> Widget:
     field, value = filled.field, filled.value
     text = "" if value is None else str(value)
     if field.kind == "confirm":
-        return Switch(value=bool(value), animate=False)
-    if field.kind == "document":
-        return TextArea(
-            text, language=None, show_line_numbers=True, classes="document", tab_behavior="indent"
-        )
+        return Options(_YES_NO, "yes" if value else "no", inline=True)
     if field.many:
-        return TextArea("\n".join(map(str, value or ())), classes="many", tab_behavior="focus")
-    if field.kind == "choice" or (choices and not field.many):
+        lines = [value] if isinstance(value, str) else list(value or ())
+        area = TextArea("\n".join(clean(str(line)) for line in lines), tab_behavior="focus", compact=True)
+        area.placeholder = field.metavar or "none"
+        return area
+    if choices:
         if len(choices) > _SHORT_LIST or not field.strict:
             return Picker(choices, text, strict=field.strict)
-        return _short_list(choices, text)
-    kind = "integer" if field.kind == "number" else "text"
-    return Input(value=text, placeholder=_placeholder(field), type=kind)  # type: ignore[arg-type]
-
-
-def _short_list(choices: Sequence[Choice], value: str) -> OptionList:
-    options = OptionList(
-        *[
-            Option(
-                Content.assemble(choice.label or choice.value, (f"  {choice.note}", "$text-muted")),
-                id=choice.value,
-            )
-            for choice in choices
-        ],
-        markup=False,
-        classes="short",
+        return Options(choices, text)
+    return Input(
+        clean(text),
+        placeholder=_placeholder(field),
+        type="integer" if field.kind == "number" else "text",
+        suggester=_Paths(folder) if field.kind == "path" and folder is not None else None,
+        compact=True,
     )
-    values = [choice.value for choice in choices]
-    options.highlighted = values.index(value) if value in values else 0
-    return options
 
 
 def _placeholder(field: Field) -> str:
-    if field.metavar:
-        return field.metavar
-    return {"path": "a file", "number": "a number"}.get(field.kind, "" if field.required else "none")
+    what = field.metavar or {"path": "a file", "number": "a number"}.get(field.kind, "")
+    return what if field.required else f"{what} – or nothing" if what else "nothing"

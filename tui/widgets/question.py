@@ -2,71 +2,113 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Key
 from textual.message import Message
-from textual.widgets import Button, Input, Static, TextArea
+from textual.widgets import Input, Static, TextArea
+
+from tui.hygiene import document, prose
+from tui.widgets.line import Line
+from tui.widgets.options import Options
+from tui.widgets.prose import Prose, Said
+from workflows.core.events import Asked
+from workflows.core.failure import Cancelled
+from workflows.core.fields import Choice
+from workflows.core.text import clean
+
+_HINTS = {
+    "confirm": "y yes · n or escape no · enter takes the marked one",
+    "document": "ctrl+r keeps it and goes on · escape leaves the editor",
+    "secret": "enter goes on · escape stops the step · what you type is not shown",
+}
+
+
+class Editor(TextArea):
+    """A document; escape leaves it, so that the screen's keys work."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "screen.look", "look back", priority=True, tooltip="Leave the editor for a moment")
+    ]
 
 
 class Question(Vertical):
     """Posts `Answered`; y and n answer a confirmation, Enter sends a text, ctrl+r a document."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "refuse", "no", tooltip="No, or stop the step")
+    ]
+
     class Answered(Message):
-        """The person answered."""
+        """The person answered; an exception means that there will be no answer."""
 
         def __init__(self, value: Any) -> None:
             super().__init__()
             self.value = value
 
-    def __init__(self, question: str, kind: str, default: str | None = None) -> None:
-        super().__init__(classes=f"question -{kind}")
-        self._question = question
-        self.kind = kind
-        self._default = default or ""
+    def __init__(self, asked: Asked) -> None:
+        super().__init__(classes=f"question -{asked.kind}")
+        self.kind = asked.kind
+        self._question = asked.question
+        self._default = asked.default or ""
 
     def compose(self) -> ComposeResult:
-        yield Static(Content.assemble(("? ", "$accent bold"), (self._question, "bold")))
+        question = Prose()
+        question.show([Said(prose(self._question), "?", "$accent bold", "bold")])
+        yield question
         if self.kind == "confirm":
-            with Horizontal():
-                yield Button("yes  y", id="yes", variant="primary", compact=True)
-                yield Button("no  n", id="no", compact=True)
+            # "no" is marked: Enter alone must not sign anything.
+            yield Options((Choice("yes", "yes, y"), Choice("no", "no, n")), "no", inline=True)
         elif self.kind == "document":
-            yield TextArea(self._default, show_line_numbers=True, tab_behavior="indent")
-            yield Static(Content.styled("edit it as you like · ctrl+r goes on", "$text-muted"))
+            text, changed = document(self._default)
+            if changed:
+                yield Static("! control characters were taken out of this text", markup=False)
+            yield Editor(text, show_line_numbers=True, soft_wrap=False, tab_behavior="indent", compact=True)
         else:
-            yield Input(self._default, password=self.kind == "secret")
+            default = "" if self.kind == "secret" else clean(self._default)
+            yield Input(default, password=self.kind == "secret", compact=True)
+        yield Line(classes="form-hint")
+
+    def on_mount(self) -> None:
+        hint = _HINTS.get(self.kind, "enter goes on · escape stops the step")
+        self.query_one(".form-hint", Line).show(Content(hint))
+        self.take_focus()
+
+    def take_focus(self) -> None:
+        """Put the cursor into the answer."""
+        self.query("Options, TextArea, Input").first().focus()
 
     def submit(self) -> None:
-        """Send what is typed; a confirmation wants y or n."""
+        """Send what is typed; a confirmation wants y, n or Enter."""
         if self.kind == "document":
             self.post_message(self.Answered(self.query_one(TextArea).text))
         elif self.kind != "confirm":
             self.post_message(self.Answered(self.query_one(Input).value))
 
-    def on_mount(self) -> None:
-        # "no" has the focus: Enter alone must not sign anything.
-        target = {"confirm": "#no", "document": "TextArea"}.get(self.kind, "Input")
-        self.query_one(target).focus()
+    def action_refuse(self) -> None:
+        """Escape: no, or no answer at all."""
+        self.post_message(self.Answered(False if self.kind == "confirm" else Cancelled()))
 
     def on_key(self, event: Key) -> None:
         if self.kind == "confirm" and event.key in ("y", "n"):
             event.stop()
             self.post_message(self.Answered(event.key == "y"))
-        elif self.kind == "confirm" and event.key in ("left", "right"):
-            event.stop()
-            self.screen.focus_next("Button") if event.key == "right" else self.screen.focus_previous("Button")
 
-    @on(Button.Pressed)
-    def _pressed(self, event: Button.Pressed) -> None:
+    @on(Options.Chosen)
+    def _chosen(self, event: Options.Chosen) -> None:
         event.stop()
-        self.post_message(self.Answered(event.button.id == "yes"))
+        self.post_message(self.Answered(event.choice.value == "yes"))
+
+    @on(Options.Moved)
+    def _moved(self, event: Options.Moved) -> None:
+        event.stop()
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        self.post_message(self.Answered(event.value))
+        self.submit()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from textual.content import Content
+from textual.events import Click
+from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
 
@@ -21,19 +23,31 @@ class Rail(Widget):
 
     looked_at: reactive[str | None] = reactive(None)
 
+    class Picked(Message):
+        """A step was clicked."""
+
+        def __init__(self, step: str) -> None:
+            super().__init__()
+            self.step = step
+
     def __init__(self, steps: Iterable[StepView], *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._steps = list(steps)
 
-    def sync(self) -> None:
-        """Draw again."""
-        self.refresh()
+    def on_click(self, event: Click) -> None:
+        if event.y < len(self._steps):
+            self.post_message(self.Picked(self._steps[event.y].id))
 
     def render(self) -> Content:
+        glyphs_only = self.size.width < 8
         rows: list[Content] = []
         for step in self._steps:
             style = _STYLES[step.state]
-            row = Content.assemble((GLYPHS[step.state], style), " ", (step.title, style))
+            title = "" if glyphs_only else f" {step.title}"
             mark = "▸" if step.id == self.looked_at else " "
-            rows.append(Content.assemble((mark, "$accent"), row))
+            rows.append(Content.assemble((mark, "$accent"), (GLYPHS[step.state] + title, style)))
+        if self.size.height < len(rows):  # a low screen: keep the marked one in view
+            at = next((row for row, step in enumerate(self._steps) if step.id == self.looked_at), 0)
+            top = max(0, min(at - self.size.height // 2, len(rows) - self.size.height))
+            rows = rows[top : top + max(1, self.size.height)]
         return Content("\n").join(rows)

@@ -14,6 +14,7 @@ _STYLES = {
     "running": "$accent", "done": "$success", "cached": "$success", "failed": "$error",
     "cancelled": "$warning", "waiting": "$text-muted",
 }  # fmt: skip
+_TAIL = 40
 
 
 class Tasks(Widget):
@@ -21,74 +22,76 @@ class Tasks(Widget):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._drawn: Content | None = None
         self._step: StepView | None = None
         self._selected: str | None = None
-        self.limit = 8
+        self._now = ""
+        self._limit = 0
 
-    def show(self, step: StepView, selected: str | None) -> None:
-        """Draw the tasks of this step."""
-        self._step, self._selected = step, selected
-        rows = min(self.limit, len(step.tasks))
+    def show(self, step: StepView, selected: str | None, limit: int, now: str) -> None:
+        """Draw the tasks of this step in at most so many rows; `now` ends the clock of running ones."""
+        self._step, self._selected, self._limit, self._now = step, selected, limit, now
+        rows = min(limit, len(step.tasks))
         self.display = rows > 0
         self.styles.height = rows
-        self.refresh()
+        drawn = self.render()
+        if drawn != self._drawn:
+            self._drawn = drawn
+            self.refresh()
 
-    def _rows(self, step: StepView) -> list[TaskView]:
+    def _shown(self, step: StepView) -> list[TaskView]:
         tasks = list(step.tasks.values())
-        spare = len(tasks) - self.limit
+        spare = len(tasks) - self._limit
         if spare <= 0:
             return tasks
         kept = []
         for task in tasks:
-            if spare > 0 and task.state in ("done", "cached"):
+            if spare > 0 and task.state in ("done", "cached") and task.id != self._selected:
                 spare -= 1
             else:
                 kept.append(task)
-        return kept[-self.limit :]
+        return kept[-self._limit :]
 
     def render(self) -> Content:
         if self._step is None:
             return Content("")
         width = self.size.width
         lines = []
-        for task in self._rows(self._step):
-            tail = _tail(task)
-            room = max(4, width - len(tail) - 4)
-            title = task.title if len(task.title) <= room else task.title[: room - 1] + "…"
-            style = _STYLES[task.state]
-            mark = "▸" if task.id == self._selected else " "
+        for task in self._shown(self._step):
+            tail = Content.styled(_tail(task, self._now), "$text-muted")
+            tail = tail.truncate(max(0, min(_TAIL, width // 2)), ellipsis=True)
+            room = max(4, width - tail.cell_length - 4)
+            title = Content(task.title).truncate(room, ellipsis=True, pad=True)
+            mark = ("▸" if task.id == self._selected else " ", "$accent")
             lines.append(
-                Content.assemble(
-                    (mark, "$accent"),
-                    (GLYPHS[task.state], style),
-                    " ",
-                    title.ljust(room),
-                    (tail, "$text-muted"),
-                )
+                Content.assemble(mark, (GLYPHS[task.state], _STYLES[task.state]), " ", title, " ", tail)
             )
         return Content("\n").join(lines)
 
 
-def _tail(task: TaskView) -> str:
+def _tail(task: TaskView, now: str) -> str:
     if task.state == "cached":
-        return " cached"
+        return "cached"
     if task.detail and task.state != "running":
-        return f" {task.detail}"[:30]
+        return task.detail
     progress = task.progress
     if task.state == "running" and progress is not None:
-        done = size(progress.done) if progress.unit == "bytes" else str(progress.done)
-        return f" {done} {100 * progress.done // progress.total}%" if progress.total else f" {done}"
+        done = size(progress.done) if progress.unit == "bytes" else f"{progress.done} {progress.unit}"
+        return f"{done} {100 * progress.done // progress.total}%" if progress.total else done
     seconds = elapsed(task.started, task.ended)
-    return "" if seconds is None else f" {seconds:.1f}s"
+    if seconds is not None:
+        return f"{seconds:.1f}s"
+    seconds = elapsed(task.started, now) if task.state == "running" else None
+    return "" if seconds is None else f"{int(seconds)}s"
 
 
 def elapsed(started: str | None, ended: str | None) -> float | None:
     """Seconds between two event times; None while one is missing."""
-    if started is None or ended is None:
+    if not started or not ended:
         return None
     try:
         begin = datetime.fromisoformat(started.replace("Z", "+00:00"))
         end = datetime.fromisoformat(ended.replace("Z", "+00:00"))
-    except ValueError:
+        return max(0.0, (end - begin).total_seconds())
+    except (ValueError, TypeError):
         return None
-    return max(0.0, (end - begin).total_seconds())

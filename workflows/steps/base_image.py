@@ -32,7 +32,8 @@ def _bases(_: Context) -> Sequence[Choice]:
         Choice(
             found.reference,
             f"{'★ ' if found.iexec else ''}{found.tag}",
-            f"{found.language} {found.version} · {found.os} · SCONE {found.scone} · {found.needs}",
+            f"{found.os or 'OS not told'} · {found.access} · {found.language} {found.version} · SCONE {found.scone}"
+            f" · {found.needs}",
             found.language,
         )
         for found in catalogue.load()

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from workflows.core.events import Noted, TaskChanged, TaskState
@@ -61,9 +61,8 @@ class Doctor(Step):
             state: TaskState = "failed" if check.ok is False else "done"
             yield TaskChanged(task=check.name, title=check.title, state=state, detail=check.text)
             if check.hint:
-                yield Noted(
-                    level="warning" if check.ok is False else "info", text=check.text, hint=check.hint
-                )
+                level: Literal["info", "warning"] = "warning" if check.ok is False else "info"
+                yield Noted(level=level, text=f"{check.title}: {check.text}", hint=check.hint)
             ctx.cancel.check()
         missing = [check for check in checks if check.ok is False and check.needed]
         if missing:

@@ -59,9 +59,9 @@ class Measure(Step):
         yield TaskChanged(task="read", title="read the fingerprint from the image", state="done")
         value = found.fingerprint.write(ctx["form"])
         for part in found.fingerprint.explain_parts():
-            yield Noted(text=f"{part.name:<10} {shorten(part.value, 16, 8):<26} {part.sentence}")
+            yield Noted(text=f"{part.name:<10}  {shorten(part.value, 16, 8):<26} {part.sentence}")
         for path, kind in found.regions.items():
-            yield Noted(text=f"{'region':<10} {path:<26} {kind}")
+            yield Noted(text=f"{'region':<10}  {path:<26} {kind}")
         if "encrypted" in found.regions.values():
             yield Noted(
                 level="warning",

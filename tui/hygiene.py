@@ -1,0 +1,73 @@
+"""Outside text on its way to the screen: cleaned where it enters, and checked once more at the very edge."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from textual.color import Color
+from textual.filter import LineFilter
+
+from workflows.core.events import Event, Lines
+from workflows.core.text import MAX_LINE, clean
+
+E = TypeVar("E", bound=Event)
+_PROSE = frozenset({"text", "command", "default", "question", "message", "hint"})  # may have several lines
+
+
+def harmless(event: E) -> E:
+    """The event with every text in it cleaned; a recording may come from anybody."""
+    changed = {
+        field.name: _cleaned(
+            getattr(event, field.name), field.name in _PROSE and not isinstance(event, Lines)
+        )
+        for field in dataclasses.fields(event)
+    }
+    return dataclasses.replace(event, **changed)
+
+
+def prose(text: str) -> str:
+    """Text of several lines, each of them clean."""
+    return "\n".join(clean(line) for line in text.splitlines())
+
+
+def document(text: str) -> tuple[str, bool]:
+    """A text to edit, without characters that a terminal acts on, and whether there were any; tabs stay."""
+    lines = [
+        "\t".join(clean(cell[at : at + MAX_LINE]) for cell in line.split("\t") for at in _pieces(cell))
+        for line in text.replace("\r\n", "\n").split("\n")
+    ]
+    cleaned = "\n".join(lines)
+    return cleaned, cleaned != text.replace("\r\n", "\n")
+
+
+def _pieces(cell: str) -> range:
+    return range(0, max(1, len(cell)), MAX_LINE)
+
+
+def _cleaned(value: Any, several_lines: bool) -> Any:
+    if isinstance(value, str):
+        return prose(value) if several_lines else clean(value)
+    if isinstance(value, (tuple, list)):
+        return type(value)(_cleaned(item, several_lines) for item in value)
+    if isinstance(value, Mapping):
+        return {_cleaned(key, False): _cleaned(item, key in _PROSE) for key, item in value.items()}
+    return value
+
+
+class Edge(LineFilter):
+    """Nothing but printable characters leaves for the terminal; others become blanks of the same width."""
+
+    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
+        if all(segment.text.isprintable() for segment in segments):
+            return segments
+        return [Segment(_blanked(segment.text), segment.style) for segment in segments]
+
+
+def _blanked(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else " " * cell_len(char) for char in text)

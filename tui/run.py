@@ -1,0 +1,177 @@
+"""What the screen listens to: a run of a workflow on a thread of its own, or a recording of one."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol
+
+from tui.answers import ScreenAnswers
+from tui.feed import Feed
+from workflows import cli
+from workflows.core.engine import CRASHED, Engine, stumbled
+from workflows.core.events import Event
+from workflows.core.failure import Cancelled, Failed
+from workflows.core.journal import Journal
+from workflows.core.record import Recorder, replay
+from workflows.core.step import Step
+from workflows.core.text import clean
+
+_PACE: dict[str, Literal["all", "unsettled", "none"]] = {"demo": "none", "deploy": "unsettled"}
+
+
+class Source(Protocol):
+    """Fills a feed. `title` is for the banner, `log_dir` where the whole logs are, `patient` whether a step's
+    notes wait to be read, `live` whether it can be cancelled and asked again."""
+
+    steps: Sequence[Step]
+    title: str
+    log_dir: Path | None
+    patient: bool
+    live: bool
+
+    def start(self, feed: Feed) -> None:
+        """Begin, on a thread."""
+
+    def cancel(self) -> None:
+        """Stop what runs now."""
+
+    def close(self) -> None:
+        """Stop all of it; nobody answers any more."""
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait for the end; False when it did not come in time."""
+
+
+class LiveRun:
+    """A run in a project: `options` of `cli.parse_run`. Failed when it cannot be prepared."""
+
+    live = True
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        steps, self.ctx = cli.prepare(options)
+        self.steps: Sequence[Step] = steps
+        self.ctx.interactive = True
+        self.title = clean(f"{self.ctx.project.name} ▸ {options.workflow}")
+        self.log_dir: Path | None = self.ctx.run_dir
+        self.exit_code = 0
+        self._pace = _PACE.get(options.workflow, "all")
+        self.patient = self._pace == "all"
+        self._answers: ScreenAnswers | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, feed: Feed) -> None:
+        settled = _finished(self.ctx.journal, self.steps) if getattr(self.options, "resumed", False) else ()
+        self._answers = ScreenAnswers(feed.put, self.ctx, pace=self._pace, settled=settled)
+        self._thread = threading.Thread(
+            target=self._work, args=(feed, self._answers), name="engine", daemon=True
+        )
+        self._thread.start()
+
+    def _work(self, feed: Feed, answers: ScreenAnswers) -> None:
+        recorder = Recorder(self.ctx.run_dir)
+
+        def emit(event: Event) -> None:
+            recorder(event)
+            feed.put(event)
+
+        options = self.options
+        try:
+            with self.ctx.journal.lock():
+                engine = Engine(self.steps, self.ctx, emit, answers, given=options.given, environ=os.environ)
+                self.exit_code = engine.run(start=options.start, only=options.only, force=options.force)
+        except Failed as failure:
+            self.exit_code = failure.exit_code
+            feed.put(failure)
+        except Exception as error:
+            self.exit_code = CRASHED
+            feed.put(stumbled(error))
+        finally:
+            recorder.close()
+
+    def went_back(self) -> None:
+        """The person went back to a step: ask everything from now on."""
+        if self._answers is not None:
+            self._answers.ask_all()
+
+    def cancel(self) -> None:
+        self.ctx.cancel.set()
+
+    def close(self) -> None:
+        self.cancel()
+        if self._answers is not None:
+            self._answers.close()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return self._thread is None or not self._thread.is_alive()
+
+    @property
+    def farewell(self) -> str:
+        """What stays on the terminal: how it ended, where the log is, how to go on."""
+        outcome = {0: "done", Cancelled.exit_code: "stopped"}.get(self.exit_code, "failed")
+        lines = [f"creamtea {self.ctx.workflow}: {outcome}", f"log: {self.ctx.run_dir}"]
+        if self.exit_code:
+            lines.append(f"go on with: creamtea resume --project {self.ctx.project}")
+        return "\n".join(clean(line) for line in lines)
+
+
+class Playback:
+    """A recorded run, played back `speed` times as fast; 0 means at once."""
+
+    live = False
+    patient = False
+
+    def __init__(self, path: Path, speed: float = 1.0) -> None:
+        self.steps: Sequence[Step] = cli.catalog().steps
+        self.title = "replay"
+        self.log_dir: Path | None = None
+        self._path = path
+        self._speed = speed
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, feed: Feed) -> None:
+        self._thread = threading.Thread(target=self._work, args=(feed,), name="replay", daemon=True)
+        self._thread.start()
+
+    def _work(self, feed: Feed) -> None:
+        try:
+            replay(self._path, feed.put, self._speed, sleep=self._pause)
+        except Cancelled:
+            pass
+        except Failed as failure:
+            feed.put(failure)
+        except Exception as error:
+            feed.put(stumbled(error))
+
+    def _pause(self, seconds: float) -> None:
+        if self._stopped.wait(seconds):
+            raise Cancelled
+
+    def cancel(self) -> None:
+        self._stopped.set()
+
+    def close(self) -> None:
+        self.cancel()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        if self._thread is not None:
+            self._thread.join(seconds)
+        return self._thread is None or not self._thread.is_alive()
+
+
+def _finished(journal: Journal, steps: Sequence[Step]) -> list[str]:
+    """The steps that ended well last time, up to the first one that did not."""
+    names: list[str] = []
+    for step in steps:
+        done, failed = journal.last("done", step.id), journal.last("failed", step.id)
+        if done is None or (failed is not None and failed.at > done.at):
+            break
+        names.append(step.id)
+    return names

@@ -1,0 +1,93 @@
+"""The one thing to do next: what the engine, or a look elsewhere, leaves to the person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from tui.answers import WordWanted
+from tui.widgets.prose import Said
+from tui.widgets.work import Work
+from workflows.core.text import plural
+
+if TYPE_CHECKING:
+    from tui.screens.wizard import Wizard
+
+_BAD = ("✗", "$error bold", "$error")
+_KEY = "$accent bold"
+
+
+def outcome(screen: Wizard) -> list[Said]:
+    """What stands below the step in view; empty while it works, or its form says it all."""
+    if screen.broken is not None:
+        return [Said(screen.broken.message, *_BAD, hint=screen.broken.hint), Said("q quits", "▸", _KEY)]
+    if screen.unread:
+        more = " · PgDn: more to read" if screen.query_one(Work).has_more else ""
+        return [Said(f"enter: next — {_next(screen)}{more}", "▸", _KEY, "bold")]
+    found = _failure(screen)
+    if screen.model.ended is not None:
+        found += _ended(screen)
+    elif not screen.at_current and screen.model.current is not None:
+        back = " · r: go back to this step" if screen.check_action("retry", ()) else ""
+        title = screen.model.steps[screen.model.current].title
+        found.append(Said(f"enter: to {title}, {_doing(screen)}{back}", "▸", _KEY))
+    elif screen.check_action("next", ()):
+        found.append(Said("enter: to the form · [ and ] look at other steps", "▸", _KEY))
+    return found
+
+
+def _next(screen: Wizard) -> str:
+    """The title of the step that comes after what is being read."""
+    names = list(screen.model.steps)
+    after = names[names.index(screen.unread[0]) + 1 :]
+    return screen.model.steps[after[0]].title if after else "the end"
+
+
+def _doing(screen: Wizard) -> str:
+    state = screen.model.steps[str(screen.model.current)].state
+    return {"asking": "which waits for you", "failed": "which failed"}.get(state, "which is at work")
+
+
+def _failure(screen: Wizard) -> list[Said]:
+    step = screen.looked_at
+    if step is None or step.error is None:
+        return []
+    stopped = step.state == "cancelled"
+    message = step.error.get("message") or step.error.get("name") or "no reason was given"
+    said = Said(
+        message, *(("■", "$warning bold", "") if stopped else _BAD), hint=step.error.get("hint") or ""
+    )
+    if isinstance(screen.want, WordWanted) and screen.at_current:
+        return [said, Said("r: again · q: quit; creamtea resume goes on here", "▸", _KEY)]
+    return [said]
+
+
+def _ended(screen: Wizard) -> list[Said]:
+    ended = screen.model.ended
+    if ended is None:
+        return []
+    word = {"done": ("✓", "$success bold"), "cancelled": ("■", "$warning bold")}.get(ended.outcome, _BAD[:2])
+    found = [Said(f"The run is {ended.outcome} after {ended.seconds:.1f} s", *word, "bold")]
+    outputs = {name: value for name, value in ended.outputs.items() if isinstance(value, Mapping)}
+    if ended.outcome == "done":
+        found += [Said(f"{label:<9}  {value}", " ") for label, value in _places(outputs) if value]
+    log = screen.source.log_dir or ended.log
+    if log:
+        found.append(Said(f"{'log':<9}  {log}", " "))
+    if screen.source.live:
+        found.append(Said("q: quit · [ and ] look back · r: again from the step in view", "▸", _KEY))
+    else:
+        found.append(Said("q: quit · [ and ] look back", "▸", _KEY))
+    return found
+
+
+def _places(outputs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    result = outputs.get("result", {})
+    files = result.get("files") or ()
+    what = f" ({plural(len(files), 'file')})" if files else ""
+    return [
+        ("app", str(outputs.get("deploy_app", {}).get("app") or "")),
+        ("dataset", str(outputs.get("encrypt_dataset", {}).get("dataset") or "")),
+        ("task", str(outputs.get("watch", {}).get("task") or "")),
+        ("result", f"{result['folder']}{what}" if result.get("folder") else ""),
+    ]

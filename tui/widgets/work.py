@@ -1,0 +1,185 @@
+"""A step at work: its heading, tasks, notes and lines, each with the room that it deserves."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+
+from tui.model import StepView, TaskView
+from tui.widgets.line import Line
+from tui.widgets.log_pane import LogPane
+from tui.widgets.panes import Panes, fitting
+from tui.widgets.prose import Prose, Said
+from tui.widgets.tasks import Tasks, elapsed
+from workflows.core.events import Asked
+
+_MARKS = {"info": ("·", "$text-muted"), "warning": ("!", "$warning bold"), "error": ("✗", "$error bold")}
+_WORDS = {"skipped": "nothing to do", "failed": "failed", "cancelled": "stopped", "waiting": "to come"}
+_ENOUGH = 7  # rows: the least that lines get while a step is at work
+NOTES = ""  # the pane that is no task
+
+
+class Work(Vertical):
+    """Draws one step. `tab` goes through its panes: the notes where they do not fit, and every task with lines."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._step: StepView | None = None
+        self._now = ""
+        self._pending = False
+        self._chosen: str | None = None  # None: whoever deserves it
+        self._tiled: bool | None = None  # None: several panes while several tasks speak at once
+
+    def compose(self) -> ComposeResult:
+        yield Line(id="heading")
+        yield Tasks(id="tasks")
+        with VerticalScroll(id="notes-scroll", can_focus=False):
+            yield Prose(id="notes")
+        yield Panes(id="panes")
+
+    @property
+    def speaking(self) -> bool:
+        """Whether there are lines to look at."""
+        return self._step is not None and bool(self._step.speaking)
+
+    @property
+    def pane(self) -> LogPane:
+        """The lines that keys act on."""
+        return self.query_one(Panes).pane
+
+    def show(self, step: StepView, now: str, *, pending: bool = False) -> None:
+        """Draw this step; `now` ends the clocks that run; with `pending` its last question is asked below."""
+        if self._step is None or step.id != self._step.id:
+            self._chosen = None
+        self._step, self._now, self._pending = step, now, pending
+        self.draw()
+
+    def draw(self) -> None:
+        """Share the room out, then draw what changed."""
+        step = self._step
+        if step is None:
+            return
+        self.query_one("#heading", Line).show(*heading(step, self._now))
+        notes = self.query_one(Prose)
+        notes.show(said(step)[: -1 if self._pending else None])
+        width, room = self.size.width, self.size.height - 1
+        wanted = notes.height_at(width)
+        shown: list[TaskView] = []
+        if not step.speaking or self._chosen == NOTES:
+            rows = min(len(step.tasks), max(3, room - wanted))
+            notes_rows = room - rows
+        else:
+            least = _ENOUGH if step.state in ("running", "failed", "cancelled") else _ENOUGH - 3
+            rows = min(len(step.tasks), max(3, (room - least) // 2))
+            notes_rows = min(wanted, max(0 if room < 6 else 3, room - least - rows))
+            shown = self._panes(step, width, room - rows - notes_rows)
+        self.query_one(Tasks).show(step, shown[0].id if len(shown) == 1 else None, rows, self._now)
+        scroll = self.query_one("#notes-scroll")
+        scroll.display = wanted > 0 and notes_rows > 0
+        scroll.styles.height = notes_rows
+        panes = self.query_one(Panes)
+        panes.display = bool(shown)
+        panes.show(shown, width, room - rows - notes_rows)
+
+    def _panes(self, step: StepView, width: int, height: int) -> list[TaskView]:
+        """Whose lines are shown: the chosen task's, or those of several side by side."""
+        running = [task for task in step.speaking if task.state == "running"]
+        several = {None: running if self._chosen is None else [], True: step.speaking, False: []}[self._tiled]
+        most = fitting(width, height)
+        if len(several) > 1 and most > 1:
+            return several[-most:]
+        chosen = step.tasks.get(self._chosen or "") or step.loudest()
+        return [chosen] if chosen is not None else []
+
+    @property
+    def has_more(self) -> bool:
+        """Whether notes are out of sight below."""
+        notes = self.query_one("#notes-scroll", VerticalScroll)
+        return (
+            notes.display and notes.scroll_offset.y < notes.max_scroll_y and not self.query_one(Panes).display
+        )
+
+    # Actions
+
+    def next_pane(self, by: int) -> None:
+        """Show the lines of the next task, or the notes."""
+        step = self._step
+        if step is None:
+            return
+        names = [task.id for task in step.speaking]
+        names = [NOTES, *names] if step.notes and names else names
+        if not names:
+            return
+        loudest = step.loudest()
+        current = self._chosen if self._chosen is not None else (loudest.id if loudest else NOTES)
+        at = names.index(current) if current in names else -1
+        self._chosen, self._tiled = names[(at + by) % len(names)], None
+        self.draw()
+
+    def choose(self, task: TaskView | None) -> None:
+        """Show this task's lines."""
+        self._chosen, self._tiled = (task.id if task is not None else None), None
+        self.draw()
+
+    @property
+    def can_tile(self) -> bool:
+        """Whether two tasks speak and have room."""
+        step = self._step
+        return (
+            step is not None and len(step.speaking) > 1 and fitting(self.size.width, self.size.height - 4) > 1
+        )
+
+    def toggle_tiles(self) -> None:
+        """Several panes or one."""
+        self._tiled = not self.query_one("#tile-1").display
+        self._chosen = None
+        self.draw()
+
+    def scroll(self, where: Literal["page_up", "page_down", "home", "end", "left", "right"]) -> None:
+        """Scroll the lines, or the notes where there are none."""
+        if self.query_one(Panes).display:
+            self.pane.move(where)
+            return
+        notes = self.query_one("#notes-scroll", VerticalScroll)
+        move = {
+            "page_up": notes.scroll_page_up, "page_down": notes.scroll_page_down, "home": notes.scroll_home,
+            "end": notes.scroll_end,
+        }.get(where)  # fmt: skip
+        if move is not None:
+            move(animate=False)
+
+
+def heading(step: StepView, now: str) -> tuple[Content, Content]:
+    """What the step does, and on the right how long and how far."""
+    over, count = step.counts
+    seconds = step.seconds
+    if seconds is None and step.state == "running":
+        seconds = elapsed(step.began, now)
+    word = "your answer" if step.state == "asking" and step.began else _WORDS.get(step.state, "")
+    parts = [word, _clock(seconds, step.seconds is None), f"{over} of {count}" if count else ""]
+    right = " · ".join(part for part in parts if part)
+    return Content.styled(step.heading, "bold"), Content.styled(right, "$text-muted")
+
+
+def said(step: StepView) -> list[Said]:
+    """The step's notes and questions as sentences."""
+    found = []
+    for note in step.notes:
+        if isinstance(note, Asked):
+            found.append(Said(note.question, "?", "$accent bold"))
+        else:
+            mark, style = _MARKS.get(note.level, _MARKS["info"])
+            strong = "bold" if note.level == "error" else ""
+            found.append(Said(note.text, mark, style, strong, note.hint or ""))
+    return found
+
+
+def _clock(seconds: float | None, running: bool) -> str:
+    if seconds is None:
+        return ""
+    if running or seconds >= 60:
+        return f"{int(seconds) // 60:02}:{int(seconds) % 60:02}"
+    return f"{seconds:.1f} s"
