@@ -9,6 +9,18 @@ import struct
 import sys
 from array import array
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Digest(Protocol):
+        """What a running SHA-256 offers."""
+
+        def update(self, __data: "bytes | memoryview") -> None: ...
+
+        def hexdigest(self) -> str: ...
+
 
 PAGE = 4096
 CHUNK = 256  # what one EEXTEND measures
@@ -45,16 +57,20 @@ class Enclave:
 
     `size` in bytes is a power of two, `ssa_frame_size` in pages. `write` also receives the measured stream,
     which is what an SGXS file holds. Offsets are bytes from the enclave's base. ValueError for what the
-    processor would refuse.
+    processor would refuse. `digest` (`update`, `hexdigest`) takes the place of hashlib's SHA-256.
     """
 
     def __init__(
-        self, size: int, ssa_frame_size: int = 1, write: "Callable[[bytes], object] | None" = None
+        self,
+        size: int,
+        ssa_frame_size: int = 1,
+        write: "Callable[[bytes], object] | None" = None,
+        digest: "Digest | None" = None,
     ) -> None:
         if size < 2 * PAGE or size & (size - 1):
             raise ValueError(f"an enclave's size is a power of two of at least two pages, not {size}")
         self.size = size
-        self._hash = hashlib.sha256()
+        self._hash = hashlib.sha256() if digest is None else digest
         self._write = write
         self._update(_ECREATE.pack(b"ECREATE", ssa_frame_size, size))
 
@@ -98,14 +114,18 @@ class Enclave:
             self._update(_MEASURED_PAGE.pack(*fields))  # "256s" pads what is short
         return offset + count * PAGE
 
+    def records(self, records: "bytes | memoryview") -> None:
+        """Records that were laid out elsewhere, as the processor would write them; they are not checked."""
+        self._update(records)
+
     def mrenclave(self) -> str:
         """The measurement so far, 64 hex digits; EINIT adds nothing to it."""
         return self._hash.hexdigest()
 
-    def _update(self, record: bytes) -> None:
+    def _update(self, record: "bytes | memoryview") -> None:
         self._hash.update(record)
         if self._write is not None:
-            self._write(record)
+            self._write(bytes(record))
 
     def _check(self, offset: int, count: int) -> None:
         if offset % PAGE or offset < 0 or offset + count * PAGE > self.size:
