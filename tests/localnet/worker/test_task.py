@@ -237,7 +237,7 @@ def test_a_stopped_worker_takes_the_task_up_again(world: World, app: App) -> Non
         nonlocal stopped
         if not stopped and record["type"] == "lines" and record["task"] == "app":
             stopped = True
-            world.call(world.compute.stop())
+            world.call(world.stop_compute())
 
     with contextlib.suppress(OSError, http.client.HTTPException):  # the stream breaks off
         assert world.watch(task, stop)[-1]["type"] != "end"
@@ -250,7 +250,7 @@ def test_a_stopped_worker_takes_the_task_up_again(world: World, app: App) -> Non
 
 def test_a_failed_task_stays_failed_after_a_restart_and_its_history_is_kept(world: World, app: App) -> None:
     task, end, before = world.run(app, "crash")
-    world.call(world.compute.stop())
+    world.call(world.stop_compute())
     world.call(world.start_compute())
     assert world.watch(task) == before and before[-1] == end
 
@@ -259,7 +259,7 @@ def test_a_failed_task_stays_failed_after_a_restart_and_its_history_is_kept(worl
 
 
 def _get(world: World, path: str) -> Any:
-    with urllib.request.urlopen(f"{world.compute.worker.url}{path}") as answer:  # type: ignore[union-attr]
+    with urllib.request.urlopen(f"{world.worker.url}{path}") as answer:
         return json.load(answer)
 
 

@@ -29,13 +29,15 @@ from workflows.iexec.storage import upload
 from workflows.localnet.cas.client import CasClient
 from workflows.localnet.cas.server import Cas
 from workflows.localnet.chain import Chain
-from workflows.localnet.compute import Compute, Ports
+from workflows.localnet.floor import Floor
 from workflows.localnet.genesis import account
 from workflows.localnet.images import forget, stand_in
+from workflows.localnet.leftovers import labels
 from workflows.localnet.result_proxy import ResultProxy
 from workflows.localnet.sms.server import Sms
 from workflows.localnet.storage import Storage
 from workflows.localnet.tee.images import PROTECT
+from workflows.localnet.worker.worker import Worker
 from workflows.sgx.pki import development_pki
 
 T = TypeVar("T")
@@ -98,6 +100,7 @@ class World:
         self.pki = development_pki(state / "keys")
         self.events: list[Event] = []
         self.tags: list[str] = []
+        self._signing: dict[str, Poco] = {}
 
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something on the loop of the services."""
@@ -127,13 +130,47 @@ class World:
 
     async def start_compute(self) -> None:
         """The part with the engine; may be stopped and started again."""
-        self.compute = Compute(self.state, self.pki, self.events.append)
-        ports = Ports(self.cas.enclave_port, self.sms.port, self.storage.gateway.port, self.proxy.port)
-        await self.compute.start(self.chain, self.sms, ports)
+        self.worker = Worker(
+            self.state / "worker",
+            workerpool=self.chain.workerpool,
+            pool=lambda: self._contracts("workerpool"),
+            worker=lambda: self._contracts("worker"),
+            worker_address=self.chain.accounts["worker"].address,
+            sms=self.sms.url,
+            proxy=self.proxy.url,
+        )
+        await self.worker.start()
+        here = "127.0.0.1"
+        self.floor = Floor(
+            self.pki,
+            {
+                ("cas", 18765): (here, self.cas.enclave_port),
+                ("ipfs", 8080): (here, self.storage.gateway.port),
+                ("proxy", 13200): (here, self.proxy.port),
+                ("worker", 13100): (here, self.worker.reports.port),
+            },
+        )
+        room = await self.floor.prepare(self.events.append)
+        self.network = room.network
+        self.sms.tee = self.floor.tee
+        await self.worker.begin(room)
+
+    async def stop_compute(self) -> None:
+        """Stop the worker in the middle of whatever it does."""
+        await self.worker.stop()
+        await self.floor.stop()
+
+    def _contracts(self, role: str) -> Poco:
+        chain = self.chain
+        if role not in self._signing:  # one for each: it hands out nonces
+            signer = account(role)
+            self._signing[role] = Poco(chain.rpc, chain.hub, signer, chain_id=chain.chain_id, gas_free=True)
+        return self._signing[role]
 
     def stop(self) -> None:
         """Take the services down and remove the images that tests made."""
-        for service in (self.compute, self.sms, self.proxy, self.storage, self.cas):
+        self.call(self.stop_compute())
+        for service in (self.sms, self.proxy, self.storage, self.cas):
             self.call(service.stop())
         for tag in self.tags:
             self.engine.remove(tag, force=True)
@@ -234,7 +271,7 @@ class World:
         """Match orders; the task ids of the deal."""
         domain, me = self.poco.domain(), self.owner
         query = f"/workerpoolorder?category=0&volume={volume}"
-        with urllib.request.urlopen(f"{self.compute.worker.url}{query}") as answer:  # type: ignore[union-attr]
+        with urllib.request.urlopen(f"{self.worker.url}{query}") as answer:
             pool = WorkerpoolOrder.from_json(json.load(answer))
         app_order = AppOrder(app=app.address, tag=tags.TEE_SCONE, volume=volume).sign_with(me, domain)
         data_order = NULL_DATASET_ORDER
@@ -258,7 +295,7 @@ class World:
     ) -> list[dict[str, Any]]:
         """Everything that the worker tells of a task, to its end."""
         records = []
-        url = f"{self.compute.worker.url}/tasks/{task}/events"  # type: ignore[union-attr]
+        url = f"{self.worker.url}/tasks/{task}/events"
         with urllib.request.urlopen(url, timeout=120) as answer:
             for line in answer:
                 if line.strip():
@@ -287,9 +324,9 @@ class World:
 
     def leftovers(self) -> list[str]:
         """Containers, but the relay, and volumes of the task network."""
-        network = self.compute.relay.network  # type: ignore[union-attr]
-        containers = self.engine.api.containers(all=True, filters={"network": network})
-        volumes = self.engine.api.volumes(filters={"label": "creamtea.localnet"})["Volumes"] or []
+        containers = self.engine.api.containers(all=True, filters={"network": self.network})
+        ours = "=".join(*labels().items())
+        volumes = self.engine.api.volumes(filters={"label": ours})["Volumes"] or []
         names = [record["Names"][0] for record in containers] + [record["Name"] for record in volumes]
         return [name for name in names if not name.endswith("-relay")]
 
