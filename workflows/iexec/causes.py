@@ -32,7 +32,10 @@ _PANICS = {
 
 @dataclass(frozen=True)
 class Explanation:
-    """What one signal means. `command` helps to find out or to mend, where there is one; `also`: other names."""
+    """What one signal means. `command` helps to find out or to mend, where there is one; `also`: other names.
+
+    `failure` is the name of the Failed which a contract's refusal with this signal becomes here.
+    """
 
     name: str
     group: str
@@ -41,6 +44,7 @@ class Explanation:
     do: str
     command: str | None = None
     also: tuple[str, ...] = ()
+    failure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -176,13 +180,15 @@ def _load() -> _Known:
 
 
 def _entry(group: str, title: str, record: Mapping[str, Any]) -> Explanation:
-    name, also = record["name"], tuple(record.get("also", ()))
+    name, also, failure = record["name"], tuple(record.get("also", ())), record.get("failure")
     if group == "session":  # the worker puts the prefix before what the SMS says
         also += tuple(SESSION + one for one in (name, *also))
     if group == "match":
-        also += (name.removeprefix("iExecV5-"),)
+        also, failure = (*also, name.removeprefix("iExecV5-")), name
+    elif failure:
+        also += (failure,)
     return Explanation(
-        name, title, record["meaning"], record["look"], record["do"], record.get("command"), also
+        name, title, record["meaning"], record["look"], record["do"], record.get("command"), also, failure
     )
 
 

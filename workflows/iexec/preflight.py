@@ -45,8 +45,8 @@ def check(plan: Plan, hub: Hub, sms: Sms | None = None) -> list[Check]:
 def _matching(plan: Plan, hub: Hub) -> Iterator[Check]:
     for condition in matching.conditions(hub, plan.orders, plan.signers):
         predicts = f"iExecV5-matchOrders-{condition.code}"
-        reason = reverts.explain(predicts)
-        hint = reason.hint if reason and not condition.ok else ""
+        reason = None if condition.ok else reverts.explain(predicts)
+        hint = reason.hint if reason else ""
         yield Check(f"match {condition.code}", condition.ok, condition.text, predicts, hint)
 
 
