@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 from eth_account import Account
-from tests.iexec.world import CHECKSUM, FINGERPRINT, World
 
+from tests.iexec.world import CHECKSUM, FINGERPRINT, World
 from workflows.iexec.records import NewApp, NewDataset
 from workflows.localnet.chain import Chain
 

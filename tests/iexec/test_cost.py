@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.iexec.world import World
 
+from tests.iexec.world import World
 from workflows.iexec import cost
 from workflows.iexec.cost import Cost
 from workflows.iexec.orders import AppOrder, DatasetOrder, RequestOrder, WorkerpoolOrder

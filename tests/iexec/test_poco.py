@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from eth_account import Account
-from tests.iexec.world import CHECKSUM, FINGERPRINT, World
 
+from tests.iexec.world import CHECKSUM, FINGERPRINT, World
 from workflows.core.failure import Cancelled, Failed, Unavailable
 from workflows.iexec import ids, signatures
 from workflows.iexec.connection import Transaction

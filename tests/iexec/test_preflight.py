@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from tests.iexec.world import World
 
+from tests.iexec.world import World
 from workflows.core.failure import Unavailable
 from workflows.iexec import ids, params, tags
 from workflows.iexec.preflight import Check, Enclave, Plan, check

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from tests.iexec.world import World
 
+from tests.iexec.world import World
 from workflows.core.failure import Failed
 from workflows.iexec import ids
 from workflows.iexec.poco import Poco
