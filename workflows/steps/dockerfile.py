@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from workflows.scone.regions import Kind
 
 OURS = "Dockerfile.scone"
+_OWN = (".creamtea", "creamtea.toml", "creamtea-results")
 
 
 def _heap(value: Any) -> str:
@@ -86,7 +87,7 @@ class Dockerfile(Step):
         }
 
     def done(self, ctx: Context) -> Done | None:
-        if ctx.previous is None:
+        if ctx.previous is None or ctx.again == self.id:
             return None
         return Done(ctx.previous.data["outputs"], f"{_file(ctx)} is as it was checked")
 
@@ -97,7 +98,7 @@ class Dockerfile(Step):
         yield Noted(text=f"{found.name}: {found.language or 'unknown language'} ({found.why})")
         for note in found.notes:
             yield Noted(level="warning", text=note)
-        for left in found.left_out:
+        for left in (one for one in found.left_out if one.path not in _OWN):
             yield Noted(
                 level="warning" if left.dangerous else "info", text=f"{left.path} stays out: {left.why}"
             )

@@ -51,7 +51,7 @@ class EncryptDataset(Step):
 
     def command(self, ctx: Context) -> str:
         if not ctx["dataset"]:
-            return "true"
+            return "# no dataset"
         name = Path(str(ctx["dataset"])).name
         return f"creamtea encrypt {name} --output {name}.enc --key-file {name}.key && iexec dataset deploy"
 
