@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import json
+import os
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -280,3 +283,164 @@ def test_closing_listen_cancels_its_work() -> None:
     next(generator)
     generator.close()
     assert over.is_set()
+
+
+def test_a_cancel_between_two_steps_is_not_lost(tmp_path: Path) -> None:
+    class Deaf(Base):
+        id, title = "deaf", "Deaf"
+
+        def run(self, ctx: Context) -> Work:
+            yield Noted(text="past the last look")
+            ctx.cancel.set()
+            return {}
+
+    code, events, _ = go(tmp_path, Face([True]), [Deaf(), First()])
+    assert code == 130
+    assert ended(events, "deaf").outcome == "done"
+    assert not [event for event in events if event.step == "first"]
+    assert events[-1].outcome == "cancelled"  # type: ignore[attr-defined]
+
+
+def test_a_cancelled_step_can_be_tried_again(tmp_path: Path) -> None:
+    tries: list[int] = []
+
+    class Long(Base):
+        id, title = "long", "Long"
+
+        def run(self, ctx: Context) -> Work:
+            tries.append(1)
+            if len(tries) == 1:
+                ctx.cancel.set()
+            yield Noted(text="working")
+            return {}
+
+    code, _, _ = go(tmp_path, Face(retries=1), [Long()])
+    assert (code, len(tries)) == (0, 2)
+
+
+def test_a_signal_handler_may_cancel_while_its_own_thread_registers() -> None:
+    cancel = Cancel()
+
+    def handled() -> None:
+        with cancel._lock:  # where a signal may find the main thread
+            cancel.set()
+
+    thread = threading.Thread(target=handled, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert cancel.is_set()
+    assert not thread.is_alive()
+
+
+def test_from_a_step_whose_predecessors_never_ran_names_where_to_begin(tmp_path: Path) -> None:
+    code, events, _ = go(tmp_path, Face(), start="second")
+    error = ended(events, "second").error
+    assert code == 2
+    assert error is not None
+    assert "--from first" in error["hint"]
+
+
+def test_the_network_is_known_to_the_steps_before_its_own(tmp_path: Path) -> None:
+    class Early(Base):
+        id, title = "early", "Early"
+
+        def run(self, ctx: Context) -> Work:
+            yield Noted(text="looking")
+            return {"network": ctx["network"]}
+
+    for how in ({"given": {"network": "far"}}, {"environ": {"CREAMTEA_NETWORK": "far"}}):
+        _, events, _ = go(tmp_path, Face(), [Early()], force=True, **how)
+        assert ended(events, "early").outputs == {"network": "far"}
+
+
+def test_a_full_disk_is_the_machines_word_and_not_our_bug(tmp_path: Path) -> None:
+    class Full(Base):
+        id, title = "full", "Full"
+
+        def run(self, ctx: Context) -> Work:
+            yield Noted(text="writing")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/some/file")
+
+    code, events, _ = go(tmp_path, Face(), [Full()])
+    error = ended(events, "full").error
+    assert code == 3
+    assert error is not None
+    assert error["message"] == "/some/file: No space left on device"
+
+
+def test_nothing_that_a_step_says_can_drive_a_terminal(tmp_path: Path) -> None:
+    evil = "\x1b]0;owned\x07a\x9b2Jb\u202ec\r"
+
+    class Hostile(Base):
+        id, title = "hostile", "Hostile"
+
+        def command(self, ctx: Context) -> str:
+            return f"run {evil}\nsecond line"
+
+        def run(self, ctx: Context) -> Work:
+            yield TaskChanged(task=evil, title=evil, state="running", detail=evil)
+            yield Lines(task="t", text=(evil,))
+            yield Noted(text=f"one{evil}\ntwo", hint=evil)
+            raise Failed(evil, evil)
+
+    _, events, _ = go(tmp_path, Face(), [Hostile()])
+    said = "".join(str(json.loads(to_json(event))) for event in events)
+    assert not any(mark in said for mark in ("x1b", "x07", "x9b", "u202e", "\\r"))
+    assert next(event.text for event in events if isinstance(event, Noted)) == "oneabc\ntwo"
+    assert ended(events, "hostile").error == {"name": "failed", "message": "abc", "hint": "abc"}
+
+
+def test_secrets_of_several_lines_and_secrets_inside_secrets_are_masked(tmp_path: Path) -> None:
+    class Leaky(Base):
+        id, title = "leaky", "Leaky"
+
+        def run(self, ctx: Context) -> Work:
+            for secret in ("first line\nsecond line", "pass", "password1", "running"):
+                ctx.hide(secret)
+            yield TaskChanged(task="t", title="password1", state="running")
+            yield Lines(task="t", text=("the second line of it", "password1"))
+            return {}
+
+    code, events, _ = go(tmp_path, Face(), [Leaky()])
+    text = "".join(map(to_json, events))
+    assert code == 0
+    assert "second line" not in text
+    assert "word1" not in text
+    assert next(event.state for event in events if isinstance(event, TaskChanged)) == "running"
+
+
+@pytest.mark.parametrize("written", ["size = 4\nkind = 'a'", "size = '4'\nkind = 'a'"])
+def test_values_of_a_hand_written_manifest_have_one_form(tmp_path: Path, written: str) -> None:
+    class Choosy(Base):
+        id, title = "choosy", "Choosy"
+        fields = (
+            Field("size", "Size", "choice", choices=lambda _: [Choice("4")], manifest="size"),
+            Field("kind", "Kind", many=True, manifest="kind"),
+        )
+
+        def run(self, ctx: Context) -> Work:
+            yield Noted(text="so")
+            return {"size": ctx["size"], "kind": ctx["kind"]}
+
+    (tmp_path / "creamtea.toml").write_text(written)
+    _, events, _ = go(tmp_path, Face(), [Choosy()])
+    assert ended(events, "choosy").outputs == {"size": "4", "kind": ["a"]}
+
+
+@pytest.mark.parametrize("written", ["size = [3]", "size = {a = 1}", "kind = {a = 1}"])
+def test_a_manifest_value_of_the_wrong_shape_is_named(tmp_path: Path, written: str) -> None:
+    class Plain(Base):
+        id, title = "plain", "Plain"
+        fields = (
+            Field("size", "Size", manifest="size"),
+            Field("kind", "Kind", many=True, required=False, manifest="kind"),
+        )
+
+        def run(self, ctx: Context) -> Work:
+            yield Noted(text="never")
+            return {}
+
+    (tmp_path / "creamtea.toml").write_text(written + ("" if "size" in written else "\nsize = 'x'"))
+    code, events, _ = go(tmp_path, Face(), [Plain()])
+    assert code == 2
+    assert "one value" in ended(events, "plain").error["message"]  # type: ignore[index]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from workflows.core.failure import Failed
+from workflows.core.failure import Failed, Unavailable
 from workflows.core.journal import Journal
 
 
@@ -101,3 +101,47 @@ def test_two_runs_in_one_project_are_refused_and_a_killed_one_leaves_no_lock(tmp
     other.stdout.close()
     with Journal(tmp_path).lock():
         pass
+
+
+def test_reading_makes_nothing_and_mends_nothing(tmp_path: Path) -> None:
+    assert Journal(tmp_path / "nowhere").last("run") is None
+    assert not (tmp_path / "nowhere").exists()
+    journal = filled(tmp_path)
+    torn = journal.path.read_bytes()[:-7]
+    journal.path.write_bytes(torn)
+    assert Journal(tmp_path).last("done") is not None
+    assert journal.path.read_bytes() == torn
+    with Journal(tmp_path).lock():
+        assert journal.path.read_bytes().endswith(b"\n")
+
+
+def test_the_lock_brings_what_another_run_wrote_meanwhile(tmp_path: Path) -> None:
+    ours, theirs = Journal(tmp_path), Journal(tmp_path)
+    with theirs.lock():
+        theirs.append("done", "deploy", run="r", inputs="i")
+    with ours.lock():
+        assert ours.last("done", "deploy") is not None
+
+
+def test_a_line_that_does_not_fit_on_the_disk_leaves_nothing_and_stops_the_run(tmp_path: Path) -> None:
+    journal = filled(tmp_path)
+    before = journal.path.read_bytes()
+    script = (
+        "import resource, signal, sys; from pathlib import Path\n"
+        "from workflows.core.failure import Unavailable; from workflows.core.journal import Journal\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 20},) * 2)\n"
+        "try: Journal(Path(sys.argv[1])).append('intent', 'deploy', data={'transaction': 'x' * 200})\n"
+        "except Unavailable as failure: print(failure.name)\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True
+    )
+    assert ran.stdout == "journal\n"
+    assert journal.path.read_bytes() == before
+
+
+def test_a_folder_that_cannot_hold_the_state_is_the_machines_word(tmp_path: Path) -> None:
+    (tmp_path / ".creamtea").write_text("a file where the folder should be")
+    with pytest.raises(Unavailable, match="cannot be made"):
+        Journal(tmp_path).append("run")

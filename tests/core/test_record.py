@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from workflows.core.events import (
     TaskChanged,
 )
 from workflows.core.failure import Missing
+from workflows.core.files import private_dir
 from workflows.core.manifest import Manifest
 from workflows.core.record import Recorder, new_run, read, replay, runs
 
@@ -93,3 +95,52 @@ def test_the_manifest_keeps_comments_and_refuses_what_is_no_toml(tmp_path: Path)
     path.write_text("heap = \n")
     with pytest.raises(Missing, match="line 1"):
         Manifest(tmp_path)
+
+
+HOSTILE = (
+    '{"v":1,"type":"task_changed","task":"t","title":"x","state":"exploded"}',
+    '{"v":1,"type":"task_changed","task":"t","title":5,"state":"done"}',
+    '{"v":1,"type":"lines","task":"t","stream":"out","text":[1]}',
+    '{"v":1,"type":"noted","text":"x","level":"info","at":"yesterday"}',
+    '{"v":1,"type":"run_ended","outcome":"done","outputs":[],"seconds":1}',
+    "[" * 100_000,
+    "\udcff",
+)
+
+
+@pytest.mark.parametrize("line", HOSTILE, ids=range(len(HOSTILE)))
+def test_a_recording_from_elsewhere_is_checked_line_by_line(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text(line + "\n", errors="surrogateescape")
+    with pytest.raises(Missing, match="line 1"):
+        list(read(path))
+
+
+def test_a_recording_from_elsewhere_cannot_drive_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"v":1,"type":"lines","task":"t","stream":"out","text":["a\\u001b[2Jb","c\\u202ed"]}\n')
+    assert [event.text for event in read(path) if isinstance(event, Lines)] == [("ab", "cd")]
+
+
+def test_one_damaged_run_does_not_hide_the_others(tmp_path: Path) -> None:
+    recorded(tmp_path)
+    broken = recorded(tmp_path) / "events.jsonl"
+    broken.write_text("nonsense\n" + broken.read_text())
+    assert sorted(str(run["outcome"]) for run in runs(tmp_path)) == ["None", "done"]
+
+
+def test_the_manifest_keeps_its_mode(tmp_path: Path) -> None:
+    path = tmp_path / "creamtea.toml"
+    path.write_text("# mine\n")
+    path.chmod(0o600)
+    Manifest(tmp_path).set("heap", "1G")
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_folders_above_a_private_one_are_private_too(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        made = private_dir(tmp_path / "a" / "b" / "c")
+    finally:
+        os.umask(before)
+    assert {one.stat().st_mode & 0o777 for one in (made, *list(made.parents)[:2])} == {0o700}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 import traceback
@@ -10,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from workflows.core import events
 from workflows.core.events import Asked, Event, Lines, Noted, RunEnded, RunStarted, StepEnded, StepStarted
-from workflows.core.failure import Cancelled, Failed, Missing
+from workflows.core.failure import Cancelled, Failed, Missing, Unavailable
 from workflows.core.fields import Field, Filled, Source
 from workflows.core.step import Context, Outputs, Step, digest, visible
 from workflows.core.text import clean
@@ -69,9 +70,9 @@ class Engine:
         began = self._clock()
         ctx = self.ctx
         first, last = self._bounds(start, only)
-        self._emit(
-            RunStarted(workflow=ctx.workflow, network=self._value_so_far("network"), project=str(ctx.project))
-        )
+        if network := self._value_so_far("network"):
+            ctx.values.setdefault("network", network)  # steps before the one that asks for it look there too
+        self._emit(RunStarted(workflow=ctx.workflow, network=network, project=str(ctx.project)))
         ctx.journal.append("run", run=ctx.run, data={"workflow": ctx.workflow, "given": _plain(self._given)})
         if ctx.journal.notice:
             self._emit(Noted(level="warning", text=ctx.journal.notice))
@@ -81,10 +82,12 @@ class Engine:
             index = first
             while index < last:
                 step = self.steps[index]
+                ctx.cancel.check()  # asked for while a step was past its last look, or between two
                 try:
                     if not self._perform(step, force):
                         break
                 except Back as back:
+                    ctx.cancel.clear()  # the person goes on
                     index = max(first, self._index(back.step))
                     continue
                 index += 1
@@ -125,7 +128,6 @@ class Engine:
         """One step until it ended well (True) or the run stops (False)."""
         while True:
             self._step = step.id
-            self.ctx.cancel.clear()
             began = self._clock()
             try:
                 self._fill(step)
@@ -136,7 +138,7 @@ class Engine:
                 self._fail(failure)
             except Exception as error:
                 self._emit(Lines(task="traceback", stream="err", text=_trace(error)))
-                self._fail(stumbled(error), CRASHED)
+                self._fail(stumbled(error))
             else:
                 self.exit_code, self.failure = 0, None
                 return done
@@ -144,14 +146,16 @@ class Engine:
             self._end(step, began, self.failure)
             if self.answers.failed(step, self.failure) != "retry":
                 return False
+            self.ctx.cancel.clear()
             force = False
 
     def _attempt(self, step: Step, force: bool, began: float) -> bool:
         ctx = self.ctx
+        self._emit(StepStarted(title=step.title, command=step.command(ctx)))
+        self._need(step)
         inputs = digest(step.inputs(ctx))
         last = ctx.journal.last("done", step.id)
         ctx.previous = last if last is not None and last.inputs == inputs else None
-        self._emit(StepStarted(title=step.title, command=step.command(ctx)))
         already = None if force else step.done(ctx)
         if already is not None:
             if already.because:
@@ -167,6 +171,22 @@ class Engine:
         outcome: Literal["done", "skipped"] = "skipped" if already is not None else "done"
         self._emit(StepEnded(outcome=outcome, outputs=dict(outputs), seconds=self._since(began)))
         return True
+
+    def _need(self, step: Step) -> None:
+        """Missing when an earlier step of the workflow that this one builds on has never ended well."""
+        known = {other.id: other for other in self.steps}
+        needed, waiting = set(), list(step.after)
+        while waiting:
+            if (name := waiting.pop()) in known and name not in needed:
+                needed.add(name)
+                waiting += known[name].after
+        for other in self.steps:
+            if other.id in needed and other.id not in self.ctx.outputs:
+                raise Missing(
+                    f"the step {step.id} needs what {other.id} leaves, and that has not been done here",
+                    f"begin there: --from {other.id}",
+                    name="not_done",
+                )
 
     def _drive(self, step: Step) -> Outputs:
         work = step.run(self.ctx)
@@ -239,13 +259,13 @@ class Engine:
         value = self._given.get(name) or self._environ.get("CREAMTEA_" + name.upper())
         return str(value or self.ctx.values.get(name) or self.ctx.manifest.get(name) or "") or None
 
-    def _fail(self, failure: Failed, code: int = 0) -> None:
-        self.failure = failure
-        self.exit_code = code or failure.exit_code
+    def _fail(self, failure: Failed) -> None:
+        self.failure, self.exit_code = failure, failure.exit_code
 
     def _end(self, step: Step, began: float, failure: Failed) -> None:
         cancelled = isinstance(failure, Cancelled)
-        self.ctx.journal.append("failed", step.id, run=self.ctx.run, data={"name": failure.name})
+        with contextlib.suppress(Failed):  # a full disk must not hide why the step failed
+            self.ctx.journal.append("failed", step.id, run=self.ctx.run, data={"name": failure.name})
         self._emit(
             StepEnded(
                 outcome="cancelled" if cancelled else "failed",
@@ -260,7 +280,7 @@ class Engine:
 
     def _emit(self, event: Event) -> None:
         stamped = dataclasses.replace(event, at=event.at or events.now(), run=self.ctx.run, step=self._step)
-        self._listener(self._masked(stamped))
+        self._listener(self._masked(events.harmless(stamped)))
 
     def _masked(self, event: Event) -> Event:
         """The event with every registered secret blotted out, wherever text may carry one."""
@@ -270,14 +290,17 @@ class Engine:
         changed = {
             field.name: _blot(getattr(event, field.name), secrets)
             for field in dataclasses.fields(event)
-            if field.name not in ("at", "run", "step")
+            if field.name not in _OWN_WORDS
         }
         return dataclasses.replace(event, **changed)
 
 
+_OWN_WORDS = ("at", "run", "step", "task", "parent", "state", "stream", "level", "kind", "outcome", "unit")
+
+
 def _blot(value: Any, secrets: set[str]) -> Any:
     if isinstance(value, str):
-        for secret in secrets:
+        for secret in sorted(secrets, key=len, reverse=True):  # one may be a part of another
             if secret in value:
                 value = value.replace(secret, "••••")
         return value
@@ -293,9 +316,25 @@ def _trace(error: Exception) -> tuple[str, ...]:
     return tuple(clean(line) for line in text.splitlines())
 
 
+class Stumbled(Failed):
+    """Our own bug."""
+
+    exit_code = CRASHED
+
+
 def stumbled(error: Exception) -> Failed:
-    """Our own bug as a failure that says so; set CREAMTEA_DEBUG to see the traceback of a command."""
-    return Failed(
+    """An exception that nobody expected: the machine's word (a full disk, a mode) as Unavailable, else our bug.
+
+    Set CREAMTEA_DEBUG to see the traceback of a command.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        return Unavailable(
+            clean(f"{where}{error.strerror}"),
+            "check the disk, the path and its mode, then go on",
+            name="system",
+        )
+    return Stumbled(
         f"creamtea stumbled: {type(error).__name__}: {clean(str(error))}",
         "this is our bug; the traceback is in the step's log",
         name="crashed",

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
-from typing import Any, ClassVar, Literal
+from types import UnionType
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+
+from workflows.core.text import clean
 
 VERSION = 1
 
@@ -138,6 +141,27 @@ TYPES: dict[str, type[Event]] = {
 }  # fmt: skip
 
 _COMMON = ("at", "run", "step")
+_AS_IT_IS = ("outputs", "default")  # values for programs, and documents that a person edits
+
+
+def harmless(event: Event) -> Event:
+    """The event with nothing in its words that a terminal would act on; line ends stay where text has several."""
+    changed = {}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if field.name not in _AS_IT_IS and (cleaned := _cleaned(value)) != value:
+            changed[field.name] = cleaned
+    return replace(event, **changed) if changed else event
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value) if value.isprintable() else "\n".join(map(clean, value.split("\n")))
+    if isinstance(value, tuple):
+        return tuple(map(clean, value))
+    if isinstance(value, Mapping):
+        return {name: _cleaned(item) for name, item in value.items()}
+    return value
 
 
 def to_dict(event: Event) -> dict[str, Any]:
@@ -166,14 +190,39 @@ def from_dict(record: Mapping[str, Any]) -> Event:
         raise ValueError(f"unknown event type {record.get('type')!r}")
     if record.get("v") != VERSION:
         raise ValueError(f"event version {record.get('v')!r}, this program reads {VERSION}")
-    known = {field.name for field in fields(kind)}
-    values = {name: value for name, value in record.items() if name in known}
+    hints = _HINTS[kind.type]
+    values = {name: value for name, value in record.items() if name in hints}
+    for name, value in values.items():
+        if not _fits(value, hints[name]):
+            raise ValueError(f"event {kind.type}: {name} is not as it should be")
     if kind is Lines and "text" in values:
         values["text"] = tuple(values["text"])
     try:
         return kind(**values)
     except TypeError as error:
         raise ValueError(f"event {kind.type}: {error}") from None
+
+
+_HINTS = {
+    name: {key: hint for key, hint in get_type_hints(kind).items() if key != "type"}
+    for name, kind in TYPES.items()
+}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a JSON value is what a field holds."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return value in inner
+    if origin is UnionType:
+        return any(_fits(value, one) for one in inner)
+    if origin is tuple:
+        return isinstance(value, list | tuple) and all(_fits(item, inner[0]) for item in value)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, dict if origin is not None else hint)
 
 
 def from_json(line: str) -> Event:

@@ -74,7 +74,7 @@ class Field:
     def parse(self, value: Any, ctx: Context) -> Any:
         """The value in its normal form. ValueError says what is wrong with it."""
         if self.many:
-            items = [value] if isinstance(value, str) else list(value or ())
+            items = list(value) if isinstance(value, list | tuple) else [value]
             return [self._parse_one(item, ctx) for item in items if item not in ("", None)]
         return self._parse_one(value, ctx)
 
@@ -85,8 +85,12 @@ class Field:
         return value
 
     def _parse_one(self, value: Any, ctx: Context) -> Any:
+        if isinstance(value, list | dict):
+            raise ValueError(f"{self.label} is one value, not several")
         if isinstance(value, str):
             value = value.strip()
+        elif self.kind in ("text", "choice", "path") and value is not None:
+            value = str(value)  # a number that somebody wrote into the manifest
         if value in ("", None):
             if self.required and self.kind != "confirm":
                 raise ValueError(f"{self.label} is needed")
@@ -100,8 +104,8 @@ class Field:
             value = str(path if path.is_absolute() else ctx.project / path)
         elif self.kind == "choice" and self.strict:
             allowed = [choice.value for choice in self.choices(ctx)]
-            if str(value) not in allowed:
-                raise ValueError(f"{value!s:.80} is not one of {', '.join(allowed)}")
+            if value not in allowed:
+                raise ValueError(f"{value:.80} is not one of {', '.join(allowed)}")
         return self.check(value) if self.check else value
 
 

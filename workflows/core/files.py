@@ -11,8 +11,10 @@ from workflows.core.failure import Missing
 
 
 def private_dir(path: Path) -> Path:
-    """The directory, made if needed, with mode 0700 whatever the umask."""
-    path.mkdir(parents=True, exist_ok=True)
+    """The directory, made if needed with those above it, mode 0700 whatever the umask."""
+    if not path.parent.exists():
+        private_dir(path.parent)
+    path.mkdir(exist_ok=True)
     path.chmod(0o700)
     return path
 

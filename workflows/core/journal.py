@@ -7,6 +7,7 @@ line (a power loss) is set aside and the rest is used; a damaged line in the mid
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from workflows.core.events import now
-from workflows.core.failure import Failed
-from workflows.core.files import private_dir, sync_dir, write_atomic
+from workflows.core.failure import Failed, Unavailable
+from workflows.core.files import create_private, private_dir, sync_dir, write_atomic
+from workflows.core.text import clean
 
 Kind = Literal["run", "intent", "done", "failed"]
 FOLDER = ".creamtea"
@@ -36,16 +38,31 @@ class Entry:
 
 
 class Journal:
-    """Reads and appends the journal of one project."""
+    """Reads and appends the journal of one project. Reading changes nothing: only who writes mends a torn line."""
 
     def __init__(self, project: Path) -> None:
-        self.folder = private_dir(project / FOLDER)
-        ignore = self.folder / ".gitignore"
-        if not ignore.exists():
-            write_atomic(ignore, "*\n")
-        self.path = self.folder / "journal.jsonl"
+        self._place = project / FOLDER
+        self.path = self._place / "journal.jsonl"
         self.notice: str | None = None
-        self._entries = self._load()
+        self._mended = False
+        self._entries = self._load(mend=False)
+
+    @property
+    def folder(self) -> Path:
+        """The project's private state folder, made when first asked for; Unavailable when that cannot be."""
+        try:
+            if not self._place.is_dir():
+                private_dir(self._place)
+            ignore = self._place / ".gitignore"
+            if not ignore.exists():
+                write_atomic(ignore, "*\n")
+        except OSError as error:
+            raise Unavailable(
+                f"{clean(str(self._place))} cannot be made: {error.strerror}",
+                "the project's state goes there: use a folder that you may write to",
+                name="state",
+            ) from None
+        return self._place
 
     def append(
         self,
@@ -57,18 +74,26 @@ class Journal:
         data: Mapping[str, Any] | None = None,
     ) -> Entry:
         """Write one line and wait until the disk has it."""
+        if not self._mended:
+            self._entries = self._load(mend=True)
         entry = Entry(kind, run, step, inputs, dict(data or {}), now())
         record = {"v": 1, **entry.__dict__}
         line = json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
-        new = not self.path.exists()
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        folder, new = self.folder, not self.path.exists()
         try:
-            os.write(handle, line.encode())
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        if new:
-            sync_dir(self.folder)
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                _write(handle, line.encode())
+            finally:
+                os.close(handle)
+            if new:
+                sync_dir(folder)
+        except OSError as error:
+            raise Unavailable(
+                f"the journal cannot be written: {error.strerror}",
+                f"nothing goes on without it; look at the disk and at {clean(str(self.path))}",
+                name="journal",
+            ) from None
         self._entries.append(entry)
         return entry
 
@@ -93,7 +118,10 @@ class Journal:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Only one run at a time in a project; the kernel frees the lock when a process dies."""
+        """Only one run at a time in a project; the kernel frees the lock when a process dies.
+
+        What another run has written until then is read.
+        """
         handle = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             try:
@@ -107,11 +135,13 @@ class Journal:
                 ) from None
             os.ftruncate(handle, 0)
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+            self._entries = self._load(mend=True)
             yield
         finally:
             os.close(handle)
 
-    def _load(self) -> list[Entry]:
+    def _load(self, *, mend: bool) -> list[Entry]:
+        self._mended = mend
         if not self.path.exists():
             return []
         raw = self.path.read_bytes()
@@ -122,16 +152,18 @@ class Journal:
                 try:
                     entries.append(_entry(line))
                 except (ValueError, KeyError, TypeError) as error:
-                    self._damaged(raw, position, number, error)
+                    self._damaged(raw, position, number, error, mend)
                     break
             position += len(line) + 1
         else:
-            if raw and not raw.endswith(b"\n"):  # whole but for its end: or the next line would join it
+            if (
+                mend and raw and not raw.endswith(b"\n")
+            ):  # whole but for its end: or the next line would join it
                 with self.path.open("ab") as file:
                     file.write(b"\n")
         return entries
 
-    def _damaged(self, raw: bytes, position: int, number: int, error: Exception) -> None:
+    def _damaged(self, raw: bytes, position: int, number: int, error: Exception, mend: bool) -> None:
         rest = raw[position:]
         if rest.count(b"\n") > 1 or (rest.endswith(b"\n") and rest.strip(b"\n")):
             raise Failed(
@@ -140,9 +172,26 @@ class Journal:
                 "what is deployed is found again on the chain)",
                 name="journal",
             ) from None
-        (self.folder / f"journal.torn-{number}").write_bytes(rest)
+        if not mend:  # somebody may be writing it just now
+            return
+        aside = self.folder / f"journal.torn-{number}"
+        aside.unlink(missing_ok=True)
+        create_private(aside, rest)
         os.truncate(self.path, position)
         self.notice = f"the last line of the journal was torn and is set aside as journal.torn-{number}"
+
+
+def _write(handle: int, line: bytes) -> None:
+    """The whole line, on the disk, or nothing of it: half a line would spoil the next one."""
+    end = os.fstat(handle).st_size
+    try:
+        if os.write(handle, line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(handle)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(handle, end)
+        raise
 
 
 def _entry(line: bytes) -> Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ class Manifest:
         from tomlkit.container import Container
         from tomlkit.items import Table
 
-        text = self.path.read_text() if self.path.exists() else ""
+        text, mode = "", 0o644
+        if self.path.exists():
+            text, mode = self.path.read_text(encoding="utf-8"), stat.S_IMODE(self.path.stat().st_mode)
         document = tomlkit.parse(text)
         *tables, last = key.split(".")
         node: Any = document
@@ -51,7 +54,7 @@ class Manifest:
             node.pop(last, None)
         else:
             node[last] = value
-        write_atomic(self.path, tomlkit.dumps(document), 0o644)
+        write_atomic(self.path, tomlkit.dumps(document), mode)
         self._data = self._read()
 
     def _read(self) -> dict[str, Any]:

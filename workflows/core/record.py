@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
@@ -18,6 +19,7 @@ from workflows.core.events import (
     StepStarted,
     TaskChanged,
     from_json,
+    harmless,
     to_json,
 )
 from workflows.core.failure import Missing
@@ -83,7 +85,7 @@ def _open(path: Path) -> IO[str]:
 def read(path: Path) -> Iterator[Event]:
     """The events of a recorded run. Missing names the line that is not one; a torn last line is left out."""
     try:
-        file = path.open(encoding="utf-8")
+        file = path.open(encoding="utf-8", errors="replace")
     except OSError as error:
         raise Missing(f"{path} cannot be read: {error.strerror}", "give the events.jsonl of a run") from None
     with file:
@@ -91,8 +93,11 @@ def read(path: Path) -> Iterator[Event]:
             if not line.endswith("\n"):
                 return
             try:
-                yield from_json(line)
-            except (ValueError, UnicodeDecodeError) as error:
+                event = harmless(from_json(line))
+                if event.at:
+                    moment(event.at)
+                yield event
+            except (ValueError, RecursionError) as error:
                 raise Missing(
                     f"line {number} of {path} is no event: {error}", "give the events.jsonl of a run"
                 ) from None
@@ -104,27 +109,36 @@ def replay(
     """Emit a recorded run with its own pauses, `speed` times as fast; 0 means at once."""
     before: datetime | None = None
     for event in read(path):
-        at = datetime.fromisoformat(event.at.replace("Z", "+00:00")) if event.at else None
+        at = moment(event.at) if event.at else None
         if speed > 0 and at is not None and before is not None and at > before:
             sleep((at - before).total_seconds() / speed)
         before = at or before
         emit(event)
 
 
+def moment(text: str) -> datetime:
+    """The time of an event; ValueError when it is not ISO 8601 in UTC."""
+    return datetime.fromisoformat(text.removesuffix("Z")).replace(tzinfo=timezone.utc)
+
+
 def runs(state: Path) -> list[dict[str, Any]]:
-    """What each recorded run was, newest first: run, workflow, network, outcome, seconds, events."""
+    """What each recorded run was, newest first: run, workflow, network, outcome, seconds, step, events.
+
+    What cannot be told of a damaged record is None.
+    """
     found: list[dict[str, Any]] = []
     for path in sorted((state / "runs").glob("*/events.jsonl"), reverse=True):
         record: dict[str, Any] = {
             "run": path.parent.name, "workflow": None, "network": None, "outcome": None, "seconds": None,
             "step": None, "events": str(path),
         }  # fmt: skip
-        for event in read(path):
-            if isinstance(event, RunStarted):
-                record.update(workflow=event.workflow, network=event.network)
-            elif isinstance(event, StepStarted):
-                record["step"] = event.step
-            elif isinstance(event, RunEnded):
-                record.update(outcome=event.outcome, seconds=event.seconds)
+        with contextlib.suppress(Missing):
+            for event in read(path):
+                if isinstance(event, RunStarted):
+                    record.update(workflow=event.workflow, network=event.network)
+                elif isinstance(event, StepStarted):
+                    record["step"] = event.step
+                elif isinstance(event, RunEnded):
+                    record.update(outcome=event.outcome, seconds=event.seconds)
         found.append(record)
     return found

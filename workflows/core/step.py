@@ -28,7 +28,7 @@ class Cancel:
 
     def __init__(self) -> None:
         self.event = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may set it while its own thread is in `on`
         self._callbacks: list[Callable[[], None]] = []
 
     def set(self) -> None:
@@ -133,8 +133,8 @@ class Context:
 
     def hide(self, secret: str) -> str:
         """Register a secret so that it is masked in every event; returns it."""
-        if len(secret) >= 4:
-            self.secrets.add(secret)
+        # Output comes in lines, so each line of a secret is one too.
+        self.secrets.update(part for part in (secret, *secret.splitlines()) if len(part) >= 4)
         return secret
 
     def close(self) -> None:
