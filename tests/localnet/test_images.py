@@ -190,6 +190,11 @@ def _tar(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
+def _trim(raw: Path, target: Path) -> str:
+    plan = recipe("python")
+    return trim(raw, target, plan.drop, plan.base_json(), plan.version_of)
+
+
 STATUS = (
     b"Package: python3.11-minimal\nStatus: install ok installed\nVersion: 1:3.11.2-6+deb12u6\n\nPackage: x\n"
 )
@@ -204,7 +209,7 @@ def test_trimming_drops_what_the_recipe_says_and_reads_the_version(tmp_path: Pat
         "./etc/passwd": b"root",
     }
     target = tmp_path / "out.tar"
-    assert rootfs.trim(recipe("python"), _tar(tmp_path / "in.tar", files), target) == "3.11.2"
+    assert _trim(_tar(tmp_path / "in.tar", files), target) == "3.11.2"
     with tarfile.open(target) as archive:
         names = {name.removeprefix("./") for name in archive.getnames()}
         assert archive.pax_headers == {}
@@ -219,7 +224,7 @@ def test_trimming_drops_what_the_recipe_says_and_reads_the_version(tmp_path: Pat
 def test_a_root_without_its_interpreter_is_refused(tmp_path: Path) -> None:
     raw = _tar(tmp_path / "in.tar", {"./var/lib/dpkg/status": STATUS})
     with pytest.raises(Failed, match=r"python3\.11"):
-        rootfs.trim(recipe("python"), raw, tmp_path / "out.tar")
+        _trim(raw, tmp_path / "out.tar")
 
 
 def test_the_bundle_is_the_one_that_the_environment_names(

@@ -6,19 +6,16 @@ Whatever the way, the outcome is one tar in the user's cache folder, named by wh
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import hashlib
-import io
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import tarfile
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
@@ -29,6 +26,7 @@ from workflows.core.failure import Cancelled, Failed, Unavailable
 from workflows.core.step import Cancel
 from workflows.core.text import LineCutter
 from workflows.localnet.leftovers import labels
+from workflows.localnet.trim import trim
 
 if TYPE_CHECKING:
     from workflows.containers.engine import Engine
@@ -36,8 +34,6 @@ if TYPE_CHECKING:
 TASK = "root"
 PULL_SECONDS = 90.0
 _CLEAN_UP_SECONDS = 15.0
-BASE_JSON = "etc/scone-simulated/base.json"
-_STATUS = "var/lib/dpkg/status"
 
 
 @dataclass(frozen=True)
@@ -61,6 +57,15 @@ class Recipe:
         parts = [2, self.suite, self.packages, self.drop, self.interpreters]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
+    def base_json(self) -> dict[str, Any]:
+        """What the runtime and LAS read in the image: which files make the enclave of each interpreter."""
+        return {
+            "version": 1,
+            "os": self.os,
+            "stands_in_for": f"a SCONE curated image with {self.title}",
+            "interpreters": self.interpreters,
+        }
+
 
 @dataclass(frozen=True)
 class Root:
@@ -83,7 +88,7 @@ def build(recipe: Recipe, cache: Path, engine: Engine | None, emit: Emit, cancel
     with tempfile.TemporaryDirectory(prefix="creamtea-root-", dir=cache) as folder:
         raw = _make(recipe, Path(folder), engine, emit, cancel)
         trimmed = Path(folder) / "trimmed.tar"
-        version = trim(recipe, raw, trimmed)
+        version = trim(raw, trimmed, recipe.drop, recipe.base_json(), recipe.version_of)
         note.write_text(json.dumps({"version": version, "packages": recipe.packages}))
         trimmed.replace(tar)
     return Root(tar, version)
@@ -248,71 +253,3 @@ def _show(chunks: Iterator[bytes], emit: Emit) -> str:
         emit(Lines(task=TASK, text=tuple(lines)))
         last = lines[-1]
     return last
-
-
-def trim(recipe: Recipe, raw: Path, target: Path) -> str:
-    """Copy a root tar without what the recipe drops, with `base.json` added; the interpreter's version.
-
-    Failed: an interpreter that the recipe names is not in the tar.
-    """
-    wanted = {path for entry in recipe.interpreters.values() for path in (entry["path"], *entry["libraries"])}
-    status = b""
-    keep = _keeper(recipe.drop)
-    with tarfile.open(raw) as source, tarfile.open(target, "w", format=tarfile.GNU_FORMAT) as out:
-        for member in source:
-            name = member.name.removeprefix("./").rstrip("/")
-            if not keep(name, member):
-                continue
-            content: IO[bytes] | None = source.extractfile(member) if member.isreg() else None
-            if name == _STATUS and content is not None:
-                status = content.read()
-                content = io.BytesIO(status)
-            if member.isreg() or member.issym() or member.islnk():
-                wanted.discard("/" + name)
-            member.pax_headers = {}
-            member.mtime = int(member.mtime)
-            out.addfile(member, content)
-        if wanted:
-            raise Failed(f"the root file system lacks {', '.join(sorted(wanted))}")
-        version = _version(status.decode(errors="replace"), recipe.version_of)
-        document = {
-            "version": 1,
-            "os": recipe.os,
-            "stands_in_for": f"a SCONE curated image with {recipe.title}",
-            "interpreters": recipe.interpreters,
-        }
-        add_file(out, BASE_JSON, json.dumps(document, indent=1, sort_keys=True).encode())
-    return version
-
-
-def _keeper(drop: tuple[str, ...]) -> Callable[[str, tarfile.TarInfo], bool]:
-    patterns = re.compile("|".join(fnmatch.translate(pattern) for pattern in drop))
-
-    def keep(name: str, member: tarfile.TarInfo) -> bool:
-        if member.ischr() or member.isblk() or member.isfifo():
-            return False
-        return member.isdir() or not patterns.match(name)
-
-    return keep
-
-
-def add_file(archive: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
-    """One file of root's with a fixed time, so that the same content makes the same tar."""
-    info = tarfile.TarInfo(name)
-    info.size, info.mode, info.mtime = len(content), mode, 1
-    archive.addfile(info, io.BytesIO(content))
-
-
-def add_link(archive: tarfile.TarFile, name: str, target: str) -> None:
-    """One symbolic link."""
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname, info.mode, info.mtime = tarfile.SYMTYPE, target, 0o777, 1
-    archive.addfile(info)
-
-
-def _version(status: str, package: str) -> str:
-    """The upstream version of a package out of dpkg's status file, without revision and epoch."""
-    match = re.search(rf"^Package: {re.escape(package)}\n(?:.+\n)*?Version: (\S+)", status, re.MULTILINE)
-    if not match:
-        raise Failed(f"the root file system lacks the package {package}")
-    return re.split(r"[-+~]", match[1].partition(":")[2] or match[1])[0]

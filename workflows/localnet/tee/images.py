@@ -20,7 +20,7 @@ from workflows.core.failure import Failed
 from workflows.core.step import Cancel
 from workflows.localnet.images import SIMULATED, StandIn, task, tidy
 from workflows.localnet.leftovers import labels
-from workflows.localnet.rootfs import add_file
+from workflows.localnet.trim import add_file
 
 if TYPE_CHECKING:
     from workflows.containers.engine import Engine
