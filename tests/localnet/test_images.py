@@ -25,6 +25,7 @@ from workflows.localnet.images import (
     stand_in,
     trusted_certificates,
 )
+from workflows.localnet.trim import trim
 
 ROOT_FILE = "/etc/scone-simulated/root.pem"
 ROOT_PEM = b"-----BEGIN CERTIFICATE-----\nSIMULATED test root\n-----END CERTIFICATE-----\n"
