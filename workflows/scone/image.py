@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from workflows.scone import heap as sizes
 from workflows.scone import printouts, protection
 from workflows.scone.fingerprint import Fingerprint
 from workflows.scone.protection import Taken
+from workflows.scone.regions import Kind
 
 if TYPE_CHECKING:
     from workflows.containers.engine import Engine, Image
@@ -25,7 +27,7 @@ class Measured:
 
     image: Image
     fingerprint: Fingerprint
-    regions: dict[str, str]
+    regions: Mapping[str, Kind]
     simulated: bool
 
 
@@ -61,11 +63,7 @@ def enclave_hash(engine: Engine, image: Image, entrypoint: str) -> str:
     try:
         return printouts.enclave_hash(ran.out)
     except Failed:
-        said = (
-            clean((ran.err or ran.out).strip().splitlines()[-1])
-            if ran.err or ran.out
-            else "nothing"
-        )
+        said = clean((ran.err or ran.out).strip().splitlines()[-1]) if ran.err or ran.out else "nothing"
         raise Failed(
             f"{words[0]} printed no MRENCLAVE, it said: {said}",
             "is it SCONE's interpreter? A package may have put another one before it",
