@@ -26,6 +26,7 @@ from workflows.core.record import Recorder, new_run, replay, runs
 from workflows.core.step import Context, Step
 from workflows.core.text import clean
 from workflows.plain import JsonPrinter, PlainPrinter, Prompts, Unattended
+from workflows.steps.world import APART
 
 PROGRAM = "creamtea"
 _OWN = {
@@ -191,6 +192,8 @@ def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
     if not folder.is_dir():
         raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
     ctx = Context(folder, Journal(folder), Manifest(folder), workflow=workflow)
+    # Known before their own steps ask for them, so that the image is built without these files.
+    ctx.values.update({name: options.given[name] for name in APART if name in options.given})
     ctx.run, ctx.run_dir = new_run(ctx.state)
     return steps, ctx
 

@@ -12,10 +12,10 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from workflows.core.failure import Missing
+from workflows.core.failure import Failed, Missing
 from workflows.scone import heap as sizes
+from workflows.scone import instructions, protection
 from workflows.scone import packages as os_packages
-from workflows.scone import protection
 from workflows.scone.catalogue import Entry
 from workflows.scone.findings import Finding
 from workflows.scone.instructions import entrypoint, join
@@ -25,7 +25,7 @@ from workflows.scone.project import Project
 from workflows.scone.regions import APP, Kind, Region, plan
 from workflows.scone.retrofit import protect
 
-__all__ = ["Finding", "check", "default_entrypoint", "draft", "entrypoint", "protect"]
+__all__ = ["Finding", "check", "default_entrypoint", "draft", "entrypoint", "heap_of", "protect"]
 
 RUNTIME, PROTECT = "runtime", "protect"
 _INTERPRETERS: dict[Language, str] = {"python": "python3", "node": "node"}
@@ -40,6 +40,16 @@ def default_entrypoint(project: Project) -> str:
             f"what to start is not clear: {project.why}", "Say it with --entrypoint.", name="entrypoint"
         )
     return join([_INTERPRETERS[project.language], f"{APP}/{project.entries[0]}"])
+
+
+def heap_of(text: str) -> int | None:
+    """The heap that a Dockerfile sets for its image, in bytes; None when it sets none that can be read."""
+    every = instructions.stages(instructions.read(text))
+    body = [item for stage in instructions.lineage(every[-1], every) for item in stage.body] if every else []
+    try:
+        return sizes.parse(instructions.environment(body)["SCONE_HEAP"])
+    except (KeyError, Failed):
+        return None
 
 
 def draft(

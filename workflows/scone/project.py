@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from workflows.core.failure import Missing
@@ -120,6 +120,18 @@ def look(root: Path) -> Project:
         left_out=tuple(left_out),
         excludes=tuple(excludes),
         notes=tuple(notes),
+    )
+
+
+def without(project: Project, private: Iterable[str]) -> Project:
+    """The project less some of its files, which are the data or the secrets of a task."""
+    apart = [path for path in dict.fromkeys(private) if path in project.files]
+    why = "data or a secret of a task: it is encrypted and sent, not built into the image"
+    return replace(
+        project,
+        files=tuple(path for path in project.files if path not in apart),
+        left_out=(*project.left_out, *(LeftOut(clean(path), why, True) for path in apart)),
+        excludes=(*project.excludes, *apart),
     )
 
 

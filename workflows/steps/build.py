@@ -111,11 +111,10 @@ class Build(Step):
 
     def _context(self, ctx: Context) -> Any:
         from workflows.containers.context import Context as BuildContext
-        from workflows.scone import project
 
         path = Path(str(ctx.outputs["dockerfile"]["path"]))
         base = ctx.outputs["base_image"]
-        apart = (*OURS, *project.look(ctx.project).excludes)
+        apart = (*OURS, *world.look(ctx).excludes)
         context: BuildContext = BuildContext(ctx.project, path.read_text(), name=path.name, apart=apart)
         if base["reference"] == base["used"]:
             return context, []

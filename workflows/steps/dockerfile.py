@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflows.core.events import Asked, Noted
@@ -89,12 +91,14 @@ class Dockerfile(Step):
     def done(self, ctx: Context) -> Done | None:
         if ctx.previous is None or ctx.again == self.id:
             return None
-        return Done(ctx.previous.data["outputs"], f"{_file(ctx)} is as it was checked")
+        # The path is of today: the project may have been moved.
+        outputs = {**ctx.previous.data["outputs"], "path": str(ctx.project / _file(ctx))}
+        return Done(outputs, f"{_file(ctx)} is as it was checked")
 
     def run(self, ctx: Context) -> Work:
-        from workflows.scone import dockerfile, project
+        from workflows.scone import dockerfile
 
-        found = project.look(ctx.project)
+        found = world.look(ctx)
         yield Noted(text=f"{found.name}: {found.language or 'unknown language'} ({found.why})")
         for note in found.notes:
             yield Noted(level="warning", text=note)
@@ -103,7 +107,13 @@ class Dockerfile(Step):
                 level="warning" if left.dangerous else "info", text=f"{left.path} stays out: {left.why}"
             )
         path = ctx.project / _file(ctx)
-        text = _proposal(ctx, found)
+        text, drafted = _proposal(ctx, found)
+        draft = _hash(text) if drafted else None
+        if (sizes := _heaps(ctx, text)) is not None:
+            yield Noted(
+                level="warning", text=f"{path.name} was edited: its SCONE_HEAP={sizes[0]} holds, not {sizes[1]}",
+                hint=f"edit it, or remove {path.name} to have it drafted again",
+            )  # fmt: skip
         edited = yield Asked(field="dockerfile", question=str(path), kind="document", default=text)
         text = str(edited or text)
         findings = dockerfile.check(text, found.present, stand_in=world.entry(ctx).simulated)
@@ -118,7 +128,7 @@ class Dockerfile(Step):
             raise Failed(wrong[0].text, wrong[0].hint or f"edit {path}", name="dockerfile")
         entrypoint = dockerfile.entrypoint(text)
         ctx.manifest.set("dockerfile", _file(ctx))
-        return {"path": str(path), "entrypoint": entrypoint}
+        return {"path": str(path), "entrypoint": entrypoint, "draft": draft}
 
 
 def _file(ctx: Context) -> str:
@@ -130,32 +140,51 @@ def _file(ctx: Context) -> str:
     return "Dockerfile" if own.is_file() and "scone fspf" in own.read_text(errors="replace") else OURS
 
 
-def _proposal(ctx: Context, found: Project) -> str:
-    """The text to show: what is there if a person changed it, else a draft from the present settings."""
+def _proposal(ctx: Context, found: Project) -> tuple[str, bool]:
+    """The text to show, and whether it is a draft from the present settings: what a person wrote is kept."""
     from workflows.scone import catalogue, dockerfile, heap
 
     path = ctx.project / _file(ctx)
-    last = ctx.journal.last("done", "dockerfile")
-    same = last is not None and last.data.get("outputs", {}).get("path") == str(path)
     own = ctx.project / "Dockerfile"
-    if path.is_file() and (path.name != OURS or same):
-        return path.read_text(errors="replace")
+    if path.is_file() and (path.name != OURS or not _drafted(ctx, path)):
+        return path.read_text(errors="replace"), False
     entry = catalogue.find(str(ctx.outputs["base_image"]["reference"]))
     size = heap.parse(str(ctx["heap"]))
     if own.is_file() and path != own:
         text = own.read_text(errors="replace")
         chosen = size if "SCONE_HEAP" not in text else None
-        return dockerfile.protect(text, found, entry=entry, heap=chosen, regions=_regions(ctx))
+        return dockerfile.protect(text, found, entry=entry, heap=chosen, regions=_regions(ctx)), True
     if entry is None:
         raise Failed(
             f"{ctx.outputs['base_image']['reference']} is in no catalogue, so no Dockerfile can be drafted for it",
             f"write {own.name} on it; creamtea protects and checks it",
             name="unknown_base",
         )
-    return dockerfile.draft(
-        found, entry, heap=size, entrypoint=str(ctx["entrypoint"]) if ctx["entrypoint"] else None,
-        regions=_regions(ctx), stand_in=world.entry(ctx).simulated,
-    )  # fmt: skip
+    entrypoint = str(ctx["entrypoint"]) if ctx["entrypoint"] else None
+    simulated = world.entry(ctx).simulated
+    text = dockerfile.draft(
+        found, entry, heap=size, entrypoint=entrypoint, regions=_regions(ctx), stand_in=simulated
+    )
+    return text, True
+
+
+def _drafted(ctx: Context, path: Path) -> bool:
+    """Whether a file is as creamtea drafted it last: nobody's edits are lost when it is drafted anew."""
+    last = ctx.journal.last("done", "dockerfile")
+    draft = last.data.get("outputs", {}).get("draft") if last is not None else None
+    return draft is not None and draft == _hash(path.read_text(errors="replace"))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
+
+
+def _heaps(ctx: Context, text: str) -> tuple[str, str] | None:
+    """The heap of a text and the chosen one, when they differ."""
+    from workflows.scone import dockerfile, heap
+
+    found, chosen = dockerfile.heap_of(text), heap.parse(str(ctx["heap"]))
+    return None if found in (None, chosen) else (heap.show(found or 0), heap.show(chosen))
 
 
 def _regions(ctx: Context) -> Mapping[str, Kind]:
@@ -164,9 +193,7 @@ def _regions(ctx: Context) -> Mapping[str, Kind]:
 
 
 def _fingerprint(ctx: Context) -> object:
-    """What the checks looked at: the files' names and the Dockerfile's text."""
-    from workflows.scone import project
-
-    path = ctx.project / _file(ctx)
-    found = project.look(ctx.project)
-    return {"files": found.files, "text": path.read_text(errors="replace") if path.is_file() else None}
+    """What the checks looked at: the files' names and the Dockerfiles' texts."""
+    paths = [ctx.project / _file(ctx), ctx.project / "Dockerfile"]
+    texts = [path.read_text(errors="replace") if path.is_file() else None for path in paths]
+    return {"files": world.look(ctx).files, "texts": texts}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from workflows.iexec.poco import Poco
     from workflows.iexec.sms import Sms
     from workflows.localnet.client import Lease
+    from workflows.scone.project import Project
 
 
 def engine(ctx: Context) -> Engine:
@@ -28,6 +30,32 @@ def engine(ctx: Context) -> Engine:
     from workflows.containers.engine import Engine
 
     return ctx.keep("engine", Engine.connect, Engine.close)
+
+
+# The project
+
+APART = ("dataset", "app_secret_file", "requester_secret")  # fields that name files which no image may hold
+
+
+def look(ctx: Context) -> Project:
+    """The project as it may go into an image: without the dataset and the secrets that the run knows of."""
+    from workflows.scone import project
+
+    return project.without(project.look(ctx.project), private_files(ctx))
+
+
+def private_files(ctx: Context) -> list[str]:
+    """The files of the run that belong in no image, by their paths in the project; others are not listed."""
+    named = [ctx.project / Path(item).expanduser() for name in APART[:2] for item in _listed(ctx[name])]
+    if not ctx["dataset"]:
+        named += [ctx.project / item for item in _listed(ctx.manifest.get("dataset.file"))]
+    named += [Path(item.partition("=")[2]).expanduser().absolute() for item in _listed(ctx[APART[2]])]
+    paths = [Path(os.path.normpath(path)) for path in named]
+    return [str(path.relative_to(ctx.project)) for path in paths if path.is_relative_to(ctx.project)]
+
+
+def _listed(value: Any) -> list[str]:
+    return [str(item) for item in (value if isinstance(value, list | tuple) else [value]) if item]
 
 
 # The network
