@@ -6,6 +6,7 @@ its holder dies), or until it is told to stop when it was started to stay.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ from workflows.core.events import Event, from_json
 from workflows.core.failure import Unavailable
 from workflows.core.files import private_dir
 from workflows.core.step import Cancel
+from workflows.localnet.process import runs
 
 STATUS = "status.json"
 EVENTS = "start.jsonl"
@@ -181,15 +183,6 @@ def stop(state: Path, patience: float = 15.0) -> bool:
 
 
 def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    # Our own child stays a zombie until it is waited for.
-    try:
-        done, _ = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return done == 0
+    with contextlib.suppress(ChildProcessError):  # our own child stays a zombie until it is waited for
+        os.waitpid(pid, os.WNOHANG)
+    return runs(pid)

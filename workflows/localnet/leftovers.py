@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from workflows.containers.container import Container, speaking
+from workflows.localnet.process import runs
 
 if TYPE_CHECKING:
     from workflows.containers.engine import Engine
@@ -44,17 +45,7 @@ def _orphaned(record: dict[str, dict[str, str]]) -> bool:
     boot, _, pid = rest.partition(".")
     if machine != _machine() or not pid.isdigit():
         return False
-    return boot != _boot() or not _runs(int(pid))
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    return boot != _boot() or not runs(int(pid))
 
 
 @cache
