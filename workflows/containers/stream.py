@@ -73,6 +73,11 @@ def json_lines(blocks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
             yield record
 
 
+def count(value: object) -> int:
+    """A number of bytes in a record, 0 for what is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62 else 0
+
+
 class _Feed:
     """A bounded pipe between the reading thread and the consumer."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from workflows.containers.stream import count
 from workflows.core.events import Event, Lines, Progress
 from workflows.core.text import clean
 
@@ -47,7 +48,7 @@ class Transfer:
             total = self._layers.get(layer, (0, 0))[1]
             self._layers[layer] = (total, total)
         elif status in _MOVING and isinstance(detail, dict):
-            done, total = _number(detail.get("current")), _number(detail.get("total"))
+            done, total = count(detail.get("current")), count(detail.get("total"))
             self._layers[layer] = (min(done, total) if total else done, total)
         else:
             return []
@@ -56,7 +57,3 @@ class Transfer:
             return []
         self._last = now
         return [Progress(task=self.task, done=now[0], total=max(now) or None)]
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) and 0 <= value < 1 << 62 else 0

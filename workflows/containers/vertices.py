@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from workflows.containers.board import Board, Stream
+from workflows.containers.stream import count
 from workflows.core.events import Event, Noted, Progress, TaskState
 from workflows.core.text import clean
 
@@ -62,7 +63,7 @@ class Vertices:
     def _progress(self, status: Mapping[str, Any]) -> list[Event]:
         changed: dict[str, None] = {}
         for one in _dicts(status, "statuses"):
-            values = (_number(one.get("current")), _number(one.get("total")))
+            values = (count(one.get("current")), count(one.get("total")))
             task, name = one.get("vertex"), one.get("id")
             if isinstance(task, str) and isinstance(name, str) and max(values):
                 moved = self._moved.setdefault(clean(task), {})
@@ -116,7 +117,3 @@ def _dicts(status: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
 
 def _words(value: object) -> str:
     return clean(" ".join(value.split())) if isinstance(value, str) else ""
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 62 else 0

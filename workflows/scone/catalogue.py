@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 from workflows.core.failure import Missing
+from workflows.core.files import read_toml
 from workflows.scone import tags
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Access = Literal["public", "account", "paid", "iexec"]
 Role = Literal["runtime", "compiler", "cli", "sconifier", "service", "demo"]
@@ -69,8 +64,8 @@ class Entry:
 @cache
 def load() -> tuple[Entry, ...]:
     """Every entry, in the order of the file."""
-    text = files("workflows.scone").joinpath("catalogue.toml").read_text("utf-8")
-    return tuple(_entry(record) for record in tomllib.loads(text)["image"])
+    records = read_toml(Path(__file__).with_name("catalogue.toml"))["image"]
+    return tuple(_entry(record) for record in records)
 
 
 def find(reference: str) -> Entry | None:

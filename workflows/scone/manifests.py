@@ -5,17 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from workflows.core.text import clean, plural
+import tomli
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from workflows.core.text import clean, plural
 
 Language = Literal["python", "node"]
 
@@ -107,7 +103,7 @@ def python(root: Path, paths: Sequence[str], notes: list[str]) -> tuple[tuple[st
     if "pyproject.toml" not in paths:
         return (), ()
     try:
-        record = tomllib.loads(head(root / "pyproject.toml", LARGEST).decode())
+        record = tomli.loads(head(root / "pyproject.toml", LARGEST).decode())
     except (ValueError, RecursionError):
         notes.append("pyproject.toml is not TOML")
         return (), ()

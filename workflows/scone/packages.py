@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from workflows.core.failure import Missing
+from workflows.core.files import read_toml
 from workflows.core.text import clean
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9+._-]{0,80}")
 _APK_ADD = re.compile(r"\bapk\s+(?:-\S+\s+)*add\b([^;&|]*)")
@@ -68,6 +63,5 @@ def added_by_apk(command: str) -> list[str]:
 
 @cache
 def _debian() -> dict[str, list[str]]:
-    text = files("workflows.scone").joinpath("packages.toml").read_text("utf-8")
-    table: dict[str, list[str]] = tomllib.loads(text)["debian"]
+    table: dict[str, list[str]] = read_toml(Path(__file__).with_name("packages.toml"))["debian"]
     return table
