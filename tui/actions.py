@@ -46,7 +46,7 @@ WIZARD = (
     Action("previous_pane", "shift+tab", "pane(-1)", "pane", "Show the lines of the task before", show=False),
     Action("tile", "t", "tile", "tile", "Show the lines of several tasks at once"),
     Action("zoom", "z", "zoom", "zoom", "Give the lines the whole screen"),
-    Action("follow", "f", "follow", "follow", "Follow the newest line again"),
+    Action("follow", "f", "follow", "follow", "Follow the newest line again", show=False),
     Action("copy", "y", "copy", "copy", "Copy the lines in view, and name the log file"),
     Action("copy_all", "Y", "copy_all", "copy all", "Copy all lines of the task in view", show=False),
     Action("command", "dollar_sign", "copy_command", "copy command", "Copy the command of the step", show=False),

@@ -25,6 +25,7 @@ from tui.feed import Feed
 from tui.hygiene import Edge
 from tui.palette import Actions
 from tui.screens.start import Start
+from workflows.core.events import now
 from workflows.core.failure import Cancelled, Failed
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ class Creamtea(App[int], inherit_bindings=False):
         self._feed = Feed()
         self._wizard: Wizard | None = None
         self._filter = Edge()
+        self.clock: Callable[[], str] = now
         self.keymap: dict[str, str] = {}
         self._complaint: Failed | None = None
         self._configure()
@@ -110,7 +112,7 @@ class Creamtea(App[int], inherit_bindings=False):
         self._feed.close()
         self._feed = Feed(ring=self._ring)
         self.source = source
-        self._wizard = Wizard(source)
+        self._wizard = Wizard(source, self.clock)
         if len(self.screen_stack) > 1:
             self.switch_screen(self._wizard)
         else:

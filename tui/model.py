@@ -76,6 +76,7 @@ class TaskView:
     ended: str | None = None
     detail: str | None = None
     progress: Progress | None = None
+    spoke: int = 0  # its place among the tasks of the step, by their first line; 0 while it has none
     lines: Ring = field(default_factory=Ring)
 
 
@@ -108,14 +109,26 @@ class StepView:
         return self.tasks[name]
 
     @property
+    def rows(self) -> list[TaskView]:
+        """The tasks that do something themselves, those of one parent together; parents only group."""
+        parents = {task.parent for task in self.tasks.values()}
+        first: dict[str, int] = {}
+        for index, task in enumerate(self.tasks.values()):
+            first.setdefault(task.parent or task.id, index)
+        found = [task for task in self.tasks.values() if task.id not in parents or len(task.lines)]
+        return sorted(found, key=lambda task: first[task.parent or task.id])
+
+    @property
     def counts(self) -> tuple[int, int]:
         """How many tasks are over, and how many there are."""
-        over = sum(task.state in ("done", "cached", "failed", "cancelled") for task in self.tasks.values())
-        return over, len(self.tasks)
+        rows = self.rows
+        over = sum(task.state in ("done", "cached", "failed", "cancelled") for task in rows)
+        return over, len(rows)
 
     def loudest(self) -> TaskView | None:
-        """The task whose lines deserve the pane: failed, else the running one that spoke last, else any."""
-        speaking = self.speaking
+        """The task whose lines deserve the pane: failed, else running, else any; of several the last to begin
+        to speak, so that the pane changes when something begins or ends and not with every line."""
+        speaking = sorted(self.speaking, key=lambda task: task.spoke)
         for state in ("failed", "running"):
             chosen = [task for task in speaking if task.state == state]
             if chosen:
@@ -205,7 +218,7 @@ class RunModel:
         if isinstance(event, TaskChanged):
             self._change(step, event)
         elif isinstance(event, Lines):
-            step.task(event.task).lines.extend(event.text)
+            self._speak(step, event)
         elif isinstance(event, Progress):
             step.task(event.task).progress = event
         elif isinstance(event, Noted):
@@ -213,6 +226,15 @@ class RunModel:
         elif isinstance(event, Asked):
             step.state = "asking"
             step.notes.append(event)
+
+    @staticmethod
+    def _speak(step: StepView, event: Lines) -> None:
+        task = step.task(event.task)
+        if not task.spoke:
+            task.spoke = 1 + max(other.spoke for other in step.tasks.values())
+        if task.state == "waiting":  # nobody said that it began, but it speaks
+            task.state, task.started = "running", event.at
+        task.lines.extend(event.text)
 
     @staticmethod
     def _change(step: StepView, event: TaskChanged) -> None:
@@ -231,5 +253,6 @@ class RunModel:
         step.state, step.seconds = event.outcome, event.seconds
         step.outputs, step.error = event.outputs, event.error
         for task in step.tasks.values():
-            if task.state == "running" and event.outcome in ("failed", "cancelled"):
-                task.state = event.outcome
+            if task.state == "running":
+                task.state = "done" if event.outcome == "skipped" else event.outcome
+                task.ended = task.ended or event.at

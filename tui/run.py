@@ -24,17 +24,19 @@ _PACE: dict[str, Literal["all", "unsettled", "none"]] = {"demo": "none", "deploy
 
 
 class Source(Protocol):
-    """Fills a feed. `title` is for the banner, `log_dir` where the whole logs are, `patient` whether a step's
-    notes wait to be read, `live` whether it can be cancelled and asked again."""
+    """Fills a feed. `title` is for the banner, `log_dir` where the whole logs are, `live` says whether it can be
+    cancelled and asked again."""
 
     steps: Sequence[Step]
     title: str
     log_dir: Path | None
-    patient: bool
     live: bool
 
     def start(self, feed: Feed) -> None:
         """Begin, on a thread."""
+
+    def patient(self, step: str) -> bool:
+        """Whether the notes of this step wait to be read before anything covers them."""
 
     def cancel(self) -> None:
         """Stop what runs now."""
@@ -60,13 +62,13 @@ class LiveRun:
         self.log_dir: Path | None = self.ctx.run_dir
         self.exit_code = 0
         self._pace = _PACE.get(options.workflow, "all")
-        self.patient = self._pace == "all"
+        resumed = getattr(options, "resumed", False)
+        self._settled = _finished(self.ctx.journal, self.steps) if resumed else []
         self._answers: ScreenAnswers | None = None
         self._thread: threading.Thread | None = None
 
     def start(self, feed: Feed) -> None:
-        settled = _finished(self.ctx.journal, self.steps) if getattr(self.options, "resumed", False) else ()
-        self._answers = ScreenAnswers(feed.put, self.ctx, pace=self._pace, settled=settled)
+        self._answers = ScreenAnswers(feed.put, self.ctx, pace=self._pace, settled=self._settled)
         self._thread = threading.Thread(
             target=self._work, args=(feed, self._answers), name="engine", daemon=True
         )
@@ -93,8 +95,12 @@ class LiveRun:
         finally:
             recorder.close()
 
+    def patient(self, step: str) -> bool:
+        return self._pace == "all" and step not in self._settled
+
     def went_back(self) -> None:
         """The person went back to a step: ask everything from now on."""
+        self._pace, self._settled = "all", []
         if self._answers is not None:
             self._answers.ask_all()
 
@@ -125,7 +131,6 @@ class Playback:
     """A recorded run, played back `speed` times as fast; 0 means at once."""
 
     live = False
-    patient = False
 
     def __init__(self, path: Path, speed: float = 1.0) -> None:
         self.steps: Sequence[Step] = cli.catalog().steps
@@ -149,6 +154,9 @@ class Playback:
             feed.put(failure)
         except Exception as error:
             feed.put(stumbled(error))
+
+    def patient(self, step: str) -> bool:
+        return False
 
     def _pause(self, seconds: float) -> None:
         if self._stopped.wait(seconds):

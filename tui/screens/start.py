@@ -11,11 +11,12 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import Footer, OptionList, Static
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui.actions import START
 from tui.screens.why import Why
+from tui.widgets.keys import Keys
 from tui.widgets.line import Line
 from tui.widgets.prose import Prose, Said
 from workflows.core.failure import Failed
@@ -55,16 +56,16 @@ class Start(Screen[None]):
             yield Static(
                 Content.styled(
                     "On the localnet all is real but SGX and SCONE's runtime, which say SIMULATED.",
-                    "$text-muted",
+                    "$foreground-muted",
                 )
             )
             yield OptionList(*self._options(), markup=False, compact=True)
             yield Prose(id="trouble")
-        yield Footer(show_command_palette=False, compact=True)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.query_one(Line).show(
-            Content("creamtea"), Content.styled(clean(str(self._folder)), "$text-muted")
+            Content("creamtea"), Content.styled(clean(str(self._folder)), "$foreground-muted")
         )
 
     def _options(self) -> list[Option]:
@@ -73,7 +74,7 @@ class Start(Screen[None]):
         if last is not None:
             choices.insert(0, ("resume", "Go on where the last run stopped", f"it was {last}"))
         return [
-            Option(Content.assemble((title, "bold"), (f"\n  {note}", "$text-muted")), id=name)
+            Option(Content.assemble((title, "bold"), (f"\n  {note}", "$foreground-muted")), id=name)
             for name, title, note in choices
         ]
 

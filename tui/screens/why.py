@@ -11,9 +11,10 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from tui.actions import APP, Action, shown_keys
+from tui.widgets.keys import Keys
 
 
 class Why(ModalScreen[None]):
@@ -40,7 +41,7 @@ class Why(ModalScreen[None]):
                 command = "\n".join(f"$ {line}" for line in self._command.splitlines())
                 yield Static(Content.assemble(("By hand\n", "bold"), command), classes="text")
             yield Static(self._keys(getattr(self.app, "keymap", {})), classes="text")
-        yield Footer(show_command_palette=False, compact=True)
+        yield Keys()
 
     def action_move(self, where: str) -> None:
         """Scroll by a line."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -15,7 +15,7 @@ from textual.content import Content
 from textual.css.query import NoMatches
 from textual.events import DescendantBlur, DescendantFocus, Resize
 from textual.screen import Screen
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
 from tui.actions import WIZARD
 from tui.answers import AnswerWanted, FormWanted, Want, WordWanted
@@ -25,6 +25,7 @@ from tui.model import RunModel, StepView
 from tui.run import LiveRun, Source
 from tui.screens.why import Why
 from tui.widgets.form import Form
+from tui.widgets.keys import Keys
 from tui.widgets.line import Line
 from tui.widgets.outcome import outcome
 from tui.widgets.prose import Prose
@@ -54,9 +55,10 @@ class Wizard(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [action.binding for action in WIZARD]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal"), (110, "-wide")]  # noqa: RUF012 - an instance variable
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, clock: Callable[[], str] = now) -> None:
         super().__init__()
         self.source = source
+        self._clock = clock
         self.model = RunModel(source.steps)
         self.want: Want | None = None
         self.broken: Failed | None = None
@@ -79,7 +81,7 @@ class Wizard(Screen[None]):
                 yield Prose(id="outcome")
                 yield Input(placeholder="find in these lines", id="find", compact=True)
         yield Line(id="command")
-        yield Footer(show_command_palette=False, compact=True)
+        yield Keys()
 
     def on_mount(self) -> None:
         self.query_one("#find", Input).display = False
@@ -113,7 +115,7 @@ class Wizard(Screen[None]):
         if not isinstance(event, StepEnded) or event.step not in self.model.steps:
             return
         step = self.model.steps[event.step]
-        if event.outcome == "done" and step.notes and self.source.patient:
+        if event.outcome == "done" and step.notes and self.source.patient(step.id):
             if not self.unread and not self._elsewhere:
                 self._look_at(step.id)
             self.unread.append(step.id)
@@ -145,7 +147,7 @@ class Wizard(Screen[None]):
 
     def now(self) -> str:
         """The present, or that of the recording."""
-        return now() if self.source.live else self.model.at
+        return self._clock() if self.source.live else self.model.at
 
     # Asking
 
@@ -273,7 +275,9 @@ class Wizard(Screen[None]):
         return self.focused is not None
 
     def _can_cancel(self) -> bool:
-        return self.source.live and self.model.ended is None and self.broken is None and not self._failed
+        if not self.source.live or self.model.ended is not None or self.broken is not None or self._failed:
+            return False
+        return not (self.unread and isinstance(self.want, FormWanted))
 
     @property
     def _failed(self) -> bool:

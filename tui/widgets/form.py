@@ -118,8 +118,8 @@ class Caption(Widget):
         super().__init__()
         source = _source(filled)
         self._label = Content.styled(clean(filled.field.label), "bold")
-        self._help = Content.styled(clean(filled.field.help), "$text-muted")
-        self._source = Content.styled(f"from {source}" if source else "", "$text-muted italic")
+        self._help = Content.styled(clean(filled.field.help), "$foreground-muted")
+        self._source = Content.styled(f"from {source}" if source else "", "$foreground-muted italic")
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         return len(self._lines(width))

@@ -71,7 +71,7 @@ class LogPane(ScrollView, can_focus=False):
             )
         below = len(self.ring) - self.scroll_offset.y - self.size.height
         if not self.follow and below > 0:
-            parts.append(f"{below:,} more below")
+            parts.append(f"{below:,} below, f follows")
         if self.ring.dropped and self.scroll_offset.y == 0:
             parts.append(f"{self.ring.dropped:,} earlier ones only in the log file")
         return " · ".join(parts)
@@ -138,7 +138,11 @@ class LogPane(ScrollView, can_focus=False):
         page = max(1, self.size.height - 1)
         if where in ("left", "right"):
             x += _SIDEWAYS if where == "right" else -_SIDEWAYS
-            self.scroll_to(x=max(0, min(x, self.ring.width - self.scrollable_content_region.width)), animate=False, immediate=True)
+            self.scroll_to(
+                x=max(0, min(x, self.ring.width - self.scrollable_content_region.width)),
+                animate=False,
+                immediate=True,
+            )
             return
         top = {"page_up": y - page, "page_down": y + page, "home": 0, "end": len(self.ring)}[where]
         self.follow = top >= self.max_scroll_y

@@ -84,7 +84,7 @@ class Options(Widget, can_focus=True):
             return
         at = 0
         for number, label in enumerate(self._labels):
-            at += label.cell_length + 2 + _GAP
+            at += label.cell_length + 2 + self._gap
             if event.x < at:
                 self.index = number
                 return
@@ -105,6 +105,11 @@ class Options(Widget, can_focus=True):
                 ("◉ " if marked else "○ ", "$accent" if marked else ""), label.stylize(style)
             )
             if choice.note and not self.inline:
-                row = Content.assemble(row, ("  " + clean(choice.note), "$text-muted"))
+                row = Content.assemble(row, ("  " + clean(choice.note), "$foreground-muted"))
             rows.append(row if self.inline else row.truncate(self.size.width, ellipsis=True))
-        return Content(" " * _GAP if self.inline else "\n").join(rows)
+        return Content(" " * self._gap if self.inline else "\n").join(rows)
+
+    @property
+    def _gap(self) -> int:
+        wide = sum(label.cell_length + 2 + _GAP for label in self._labels)
+        return _GAP if wide <= self.size.width + _GAP else 1

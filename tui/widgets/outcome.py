@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _BAD = ("✗", "$error bold", "$error")
 _KEY = "$accent bold"
+_LONG = 160  # characters
 
 
 def outcome(screen: Wizard) -> list[Said]:
@@ -54,12 +55,18 @@ def _failure(screen: Wizard) -> list[Said]:
         return []
     stopped = step.state == "cancelled"
     message = step.error.get("message") or step.error.get("name") or "no reason was given"
-    said = Said(
-        message, *(("■", "$warning bold", "") if stopped else _BAD), hint=step.error.get("hint") or ""
-    )
+    if step.speaking:  # its further lines are the end of a log that is in view
+        message = _shortened(message.split("\n")[0])
+    mark, style, strong = ("■", "$warning bold", "") if stopped else _BAD
+    said = Said(message, mark, style, strong, step.error.get("hint") or "")
     if isinstance(screen.want, WordWanted) and screen.at_current:
         return [said, Said("r: again · q: quit; creamtea resume goes on here", "▸", _KEY)]
     return [said]
+
+
+def _shortened(line: str) -> str:
+    """A long line without its middle: how it ends says what went wrong."""
+    return line if len(line) <= _LONG else f"{line[: _LONG - 60]} … {line[-57:]}"
 
 
 def _ended(screen: Wizard) -> list[Said]:

@@ -29,15 +29,15 @@ class Tile(Vertical):
         pane = self.query_one(LogPane)
         pane.show(task.lines)
         title = Content.assemble(
-            ("── ", "$text-muted"), (f"{GLYPHS[task.state]} {task.title}", "$text-muted")
+            ("── ", "$foreground-muted"), (f"{GLYPHS[task.state]} {task.title}", "$foreground-muted")
         )
-        self.query_one(Line).show(title, Content.styled(pane.status, "$text-muted"))
+        self.query_one(Line).show(title, Content.styled(pane.status, "$foreground-muted"))
 
 
 class Panes(Widget):
     """A grid of tiles."""
 
-    DEFAULT_CSS = "Panes { layout: grid; grid-size: 1; }"
+    DEFAULT_CSS = "Panes { layout: grid; grid-size: 1; grid-gutter: 0 2; }"
 
     def compose(self) -> ComposeResult:
         for number in range(MOST):

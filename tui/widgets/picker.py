@@ -40,6 +40,7 @@ class Picker(Vertical):
         self._initial = value
         self._strict = strict
         self._group = ""
+        self._marked_row: int | None = None
 
     def compose(self) -> ComposeResult:
         known = any(choice.value == self._initial for choice in self._all)
@@ -86,24 +87,42 @@ class Picker(Vertical):
         ]
         options = self.query_one(OptionList)
         options.clear_options()
-        options.add_options([Option(_row(choice)) for choice in self._shown])
+        options.add_options([Option(_row(choice, False)) for choice in self._shown])
+        self._marked_row = None
         values = [choice.value for choice in self._shown]
         options.highlighted = (
             values.index(self._initial) if self._initial in values else (0 if values else None)
         )
         options.display = bool(values)
+        self._fit()
         self._tell()
+
+    def on_resize(self) -> None:
+        self._fit()
+
+    def _fit(self) -> None:
+        """A third of the screen at most: the rest of the form should be in view too."""
+        self.query_one(OptionList).styles.height = min(len(self._shown), max(3, self.screen.size.height // 3))
 
     @on(OptionList.OptionHighlighted)
     def _moved(self, event: OptionList.OptionHighlighted) -> None:
         event.stop()
         self._tell()
 
+    def _mark(self) -> None:
+        """Move the ▸ to the highlighted row: the mark says it where colours do not."""
+        options = self.query_one(OptionList)
+        for row, mark in ((self._marked_row, False), (options.highlighted, True)):
+            if row is not None and row < len(self._shown):
+                options.replace_option_prompt_at_index(row, _row(self._shown[row], mark))
+        self._marked_row = options.highlighted
+
     def _tell(self) -> None:
+        self._mark()
         marked = self._marked
         if marked is not None:
             count = f"{len(self._shown)} of {len(self._all)}"
-            text = Said(clean(marked.value), "▸", "$accent bold", "bold")
+            text = Said(clean(marked.value), " ", "", "bold")
             self.query_one(Prose).show(
                 [text, Said(clean(f"{marked.note} · {count}" if marked.note else count), " ")]
             )
@@ -119,8 +138,10 @@ class Picker(Vertical):
         getattr(self.query_one(OptionList), f"action_{how}")()
 
 
-def _row(choice: Choice) -> Content:
+def _row(choice: Choice, marked: bool) -> Content:
     label = Content(clean(choice.label or choice.value)).truncate(
         _LABEL, ellipsis=True, pad=bool(choice.note)
     )
-    return Content.assemble(label, ("  " + clean(choice.note) if choice.note else "", "$text-muted"))
+    mark = ("▸ " if marked else "  ", "$accent bold")
+    note = ("  " + clean(choice.note) if choice.note else "", "$foreground-muted")
+    return Content.assemble(mark, label.stylize("bold") if marked else label, note)

@@ -19,7 +19,7 @@ class Said:
 
     text: str
     mark: str = "·"
-    style: str = "$text-muted"
+    style: str = "$foreground-muted"
     strong: str = ""
     hint: str = ""
 

@@ -11,6 +11,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.events import Key
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
 from tui.hygiene import document, prose
@@ -81,7 +82,8 @@ class Question(Vertical):
 
     def take_focus(self) -> None:
         """Put the cursor into the answer."""
-        self.query("Options, TextArea, Input").first().focus()
+        for answer in self.query("Options, TextArea, Input").results(Widget):
+            answer.focus()
 
     def submit(self) -> None:
         """Send what is typed; a confirmation wants y, n or Enter."""

@@ -14,7 +14,7 @@ from tui.model import GLYPHS, StepView
 
 _STYLES = {
     "running": "$accent bold", "asking": "$accent bold", "done": "$success", "skipped": "$success",
-    "failed": "$error bold", "cancelled": "$warning", "waiting": "$text-muted",
+    "failed": "$error bold", "cancelled": "$warning", "waiting": "$foreground-muted",
 }  # fmt: skip
 
 

@@ -12,9 +12,9 @@ from workflows.core.text import size
 
 _STYLES = {
     "running": "$accent", "done": "$success", "cached": "$success", "failed": "$error",
-    "cancelled": "$warning", "waiting": "$text-muted",
+    "cancelled": "$warning", "waiting": "$foreground-muted",
 }  # fmt: skip
-_TAIL = 40
+_TAIL = 30  # cells, and never more than half of the row
 
 
 class Tasks(Widget):
@@ -31,7 +31,7 @@ class Tasks(Widget):
     def show(self, step: StepView, selected: str | None, limit: int, now: str) -> None:
         """Draw the tasks of this step in at most so many rows; `now` ends the clock of running ones."""
         self._step, self._selected, self._limit, self._now = step, selected, limit, now
-        rows = min(limit, len(step.tasks))
+        rows = min(limit, len(step.rows))
         self.display = rows > 0
         self.styles.height = rows
         drawn = self.render()
@@ -40,7 +40,7 @@ class Tasks(Widget):
             self.refresh()
 
     def _shown(self, step: StepView) -> list[TaskView]:
-        tasks = list(step.tasks.values())
+        tasks = step.rows
         spare = len(tasks) - self._limit
         if spare <= 0:
             return tasks
@@ -58,7 +58,7 @@ class Tasks(Widget):
         width = self.size.width
         lines = []
         for task in self._shown(self._step):
-            tail = Content.styled(_tail(task, self._now), "$text-muted")
+            tail = Content.styled(_tail(task, self._now), "$foreground-muted")
             tail = tail.truncate(max(0, min(_TAIL, width // 2)), ellipsis=True)
             room = max(4, width - tail.cell_length - 4)
             title = Content(task.title).truncate(room, ellipsis=True, pad=True)

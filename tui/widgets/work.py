@@ -16,7 +16,11 @@ from tui.widgets.prose import Prose, Said
 from tui.widgets.tasks import Tasks, elapsed
 from workflows.core.events import Asked
 
-_MARKS = {"info": ("·", "$text-muted"), "warning": ("!", "$warning bold"), "error": ("✗", "$error bold")}
+_MARKS = {
+    "info": ("·", "$foreground-muted"),
+    "warning": ("!", "$warning bold"),
+    "error": ("✗", "$error bold"),
+}
 _WORDS = {"skipped": "nothing to do", "failed": "failed", "cancelled": "stopped", "waiting": "to come"}
 _ENOUGH = 7  # rows: the least that lines get while a step is at work
 NOTES = ""  # the pane that is no task
@@ -69,12 +73,16 @@ class Work(Vertical):
         wanted = notes.height_at(width)
         shown: list[TaskView] = []
         if not step.speaking or self._chosen == NOTES:
-            rows = min(len(step.tasks), max(3, room - wanted))
+            rows = min(len(step.rows), max(3, room - wanted))
             notes_rows = room - rows
         else:
             least = _ENOUGH if step.state in ("running", "failed", "cancelled") else _ENOUGH - 3
-            rows = min(len(step.tasks), max(3, (room - least) // 2))
-            notes_rows = min(wanted, max(0 if room < 6 else 3, room - least - rows))
+            if self._tiled and fitting(width, least) < min(len(step.speaking), 2):
+                least = 2 * _ENOUGH
+            rows = min(len(step.rows), max(3, room - least - min(wanted, 3)))
+            few = 0 if step.state == "failed" or room < _ENOUGH else 3
+            most = room // 4 if step.state == "running" else room
+            notes_rows = min(wanted, max(few, min(most, room - least - rows)))
             shown = self._panes(step, width, room - rows - notes_rows)
         self.query_one(Tasks).show(step, shown[0].id if len(shown) == 1 else None, rows, self._now)
         scroll = self.query_one("#notes-scroll")
@@ -161,7 +169,7 @@ def heading(step: StepView, now: str) -> tuple[Content, Content]:
     word = "your answer" if step.state == "asking" and step.began else _WORDS.get(step.state, "")
     parts = [word, _clock(seconds, step.seconds is None), f"{over} of {count}" if count else ""]
     right = " · ".join(part for part in parts if part)
-    return Content.styled(step.heading, "bold"), Content.styled(right, "$text-muted")
+    return Content.styled(step.heading, "bold"), Content.styled(right, "$foreground-muted")
 
 
 def said(step: StepView) -> list[Said]:

@@ -89,7 +89,9 @@ class Engine:
                 except Back as back:
                     ctx.cancel.clear()  # the person goes on
                     index = max(first, self._index(back.step))
+                    ctx.again = back.step
                     continue
+                ctx.again = ""
                 index += 1
         except Failed as failure:
             self._fail(failure)

@@ -86,7 +86,8 @@ class Context:
     """All that a step may read or leave during one run.
 
     `values` holds the inputs of all steps by field name, `outputs` what finished steps left by step id,
-    `previous` the last time this very step ended well with the same inputs (or None).
+    `previous` the last time this very step ended well with the same inputs (or None). `again` is the step that
+    the person went back to, until it is done.
     """
 
     project: Path
@@ -101,6 +102,7 @@ class Context:
     cancel: Cancel = field(default_factory=Cancel)
     secrets: set[str] = field(default_factory=set)
     interactive: bool = False
+    again: str = ""
     _kept: dict[str, Any] = field(default_factory=dict)
     _stack: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
