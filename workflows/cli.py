@@ -375,5 +375,8 @@ def _command(command: Command, words: Sequence[str]) -> int:
         print(json.dumps({"v": 1, **result.document}, ensure_ascii=False))
     else:
         for line in command.lines(result.document):
-            print(line)
-    return result.exit_code
+            print(clean(line))
+    if result.then is None:
+        return result.exit_code
+    sys.stdout.flush()
+    return result.then()

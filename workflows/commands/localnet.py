@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from workflows.core.command import Argument, Command, Emit, Result
-from workflows.core.failure import Missing
+from workflows.core.failure import Missing, Unavailable
 
 
 class Localnet(Command):
@@ -20,7 +19,7 @@ class Localnet(Command):
     arguments = (
         Argument(
             "action",
-            "up stays in the foreground; status exits 0 when ready",
+            "up holds it until interrupted; status exits 0 when ready",
             choices=("up", "down", "status", "export"),
         ),
         Argument("folder", "export: where chain.json and a funded keystore go", metavar="DIR", optional=True),
@@ -37,10 +36,10 @@ class Localnet(Command):
         if action == "down":
             return Result({"stopped": client.stop(state), "state_dir": str(state)})
         document = client.status(state)
-        if document is None:
-            return Result({"ready": False, "state_dir": str(state)}, 3)
         if action == "status":
-            return Result(document)
+            return Result(document or client.absent(state), 0 if document else Unavailable.exit_code)
+        if document is None:
+            raise Unavailable("no localnet is running", "creamtea localnet up starts one", name="localnet")
         if not options["folder"]:
             raise Missing("export needs a folder", "creamtea localnet export DIR", name="usage")
         from workflows.localnet.export import export
@@ -58,20 +57,20 @@ class Localnet(Command):
 
 
 def _up(state: Path, emit: Emit) -> Result:
-    """Run the localnet in the foreground until it is interrupted."""
+    """Start the localnet, or find it, and hold it until interrupted."""
     from workflows.localnet import client
 
-    found = client.status(state)
-    if found is not None:
-        raise Missing(
-            f"a localnet is running already (process {found['pid']})", "creamtea localnet status shows it"
-        )
-    process = subprocess.Popen([sys.executable, "-m", "workflows.localnet", "--state", str(state), "--stay"])
-    # Both get Ctrl-C from the terminal; the child ends in its own time and we report how.
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
-    while True:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def hold() -> int:
         try:
-            code = process.wait()
-            return Result({"stopped": True, "state_dir": str(state)}, 0 if code in (0, -2, 130) else 1)
+            while lease.alive():
+                time.sleep(0.2)
         except KeyboardInterrupt:
-            continue
+            client.leave(lease, state)
+        return 0
+
+    signal.signal(signal.SIGTERM, interrupt)
+    lease = client.join(state, emit)
+    return Result(lease.document, then=hold)

@@ -28,10 +28,14 @@ class Argument:
 
 @dataclass(frozen=True)
 class Result:
-    """The document (without `v`, which the face adds) and the exit code."""
+    """The document (without `v`, which the face adds) and the exit code.
+
+    `then` is what goes on once the document is shown, such as serving until interrupted; it returns the exit code.
+    """
 
     document: Mapping[str, Any]
     exit_code: int = 0
+    then: Callable[[], int] | None = None
 
 
 class Command(ABC):

@@ -1,11 +1,10 @@
-"""The localnet's process: `python -m workflows.localnet --state DIR [--stay]`."""
+"""The localnet's process: `python -m workflows.localnet --state DIR`, as `client.join` starts it."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import contextlib
-import json
 import signal
 import sys
 from pathlib import Path
@@ -20,10 +19,9 @@ _GRACE = 2.0  # seconds without a holder before it stops
 
 
 def main() -> int:
-    """Run until told to stop, or, without `--stay`, until nobody holds a lease."""
+    """Run until told to stop or nobody holds a lease any more."""
     parser = argparse.ArgumentParser(prog="python -m workflows.localnet")
     parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--stay", action="store_true")
     options = parser.parse_args()
     private_dir(options.state)
     try:
@@ -34,13 +32,13 @@ def main() -> int:
                 file.write(to_json(event) + "\n")
                 file.flush()
 
-            return asyncio.run(_serve(Localnet(options.state, emit), options.stay))
+            return asyncio.run(_serve(Localnet(options.state, emit)))
     except Failed as failure:
         print(f"{failure.message}. {failure.hint}", file=sys.stderr)
         return failure.exit_code
 
 
-async def _serve(localnet: Localnet, stay: bool) -> int:
+async def _serve(localnet: Localnet) -> int:
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -54,13 +52,8 @@ async def _serve(localnet: Localnet, stay: bool) -> int:
             await start
         return 130
     await start
-    if stay:
-        print(json.dumps(localnet.document), flush=True)
-    else:
-        abandoned = asyncio.ensure_future(localnet.control.abandoned(_GRACE))
-        await asyncio.wait({abandoned, wait}, return_when=asyncio.FIRST_COMPLETED)
-        ended.set()
-    await ended.wait()
+    abandoned = asyncio.ensure_future(localnet.control.abandoned(_GRACE))
+    await asyncio.wait({abandoned, wait}, return_when=asyncio.FIRST_COMPLETED)
     await localnet.stop()
     return 0
 

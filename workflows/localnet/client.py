@@ -1,21 +1,23 @@
 """Finding, starting and stopping the localnet's process from another one.
 
-The localnet lives as long as somebody holds a lease on it (an open connection that the kernel closes when
-its holder dies), or until it is told to stop when it was started to stay.
+The localnet lives as long as somebody holds a lease on it: an open connection that the kernel closes when
+its holder dies. A lock on the state folder, handed to the process, keeps a second one out for as long.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import http.client
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,6 +32,7 @@ from workflows.localnet.process import runs
 STATUS = "status.json"
 EVENTS = "start.jsonl"
 LOG = "localnet.log"
+LOCK = "lock"
 _PATIENCE = 240.0  # seconds: the first start fetches anvil and deploys PoCo
 
 
@@ -38,36 +41,53 @@ def default_state() -> Path:
     from platformdirs import user_data_path
 
     chosen = os.environ.get("CREAMTEA_LOCALNET")
-    return Path(chosen).expanduser() if chosen else user_data_path("creamtea") / "localnet"
+    return Path(chosen).expanduser().resolve() if chosen else user_data_path("creamtea") / "localnet"
 
 
 def status(state: Path) -> dict[str, Any] | None:
     """The status document of a localnet that answers; None when none does."""
+    # An opener of its own: what a proxy of the environment says of loopback is of no use.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         document: dict[str, Any] = json.loads((state / STATUS).read_text())
-        with urllib.request.urlopen(document["control"] + "/status", timeout=3) as reply:  # noqa: S310 - loopback
+        with opener.open(document["control"] + "/status", timeout=3) as reply:
             answer: dict[str, Any] = json.load(reply)
-    except (OSError, ValueError, KeyError, urllib.error.URLError):
-        return None
-    return answer if answer.get("pid") == document.get("pid") else None
+        same = answer["pid"] == document["pid"] and answer["ready"] is True
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+        return None  # nobody there, or another program on the port of a localnet that was killed
+    return answer if same else None
 
 
 class Lease:
     """Keeps the localnet alive; `document` is its status. Close it, or use it in a `with`."""
 
     def __init__(self, document: Mapping[str, Any]) -> None:
-        import http.client
-
         self.document = document
         parts = urlsplit(str(document["control"]))
         self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5)
         try:
             self._connection.request("GET", "/lease")
             self._response = self._connection.getresponse()
-        except OSError as error:
+            if self._response.status != 200:
+                raise ConnectionError("it is stopping")
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
             raise Unavailable(
-                f"the localnet went away: {error}", "start it again: creamtea localnet up"
+                f"the localnet went away: {error}", "start it again: creamtea localnet up", name="localnet"
             ) from None
+
+    def alive(self) -> bool:
+        """Whether the localnet still holds its end."""
+        sock = self._connection.sock
+        if sock is None:
+            return False
+        try:
+            while select.select([sock], [], [], 0)[0]:
+                if not sock.recv(4096):
+                    return False
+        except OSError:
+            return False
+        return True
 
     def close(self) -> None:
         """Let go; the localnet stops when nobody else holds it."""
@@ -89,45 +109,81 @@ def join(state: Path, emit: Callable[[Event], None], cancel: Cancel | None = Non
     `emit` gets the start's events. Unavailable, with the log's end, when it does not come up.
     """
     cancel = cancel or Cancel()
-    found = status(state)
-    if found is not None:
-        return Lease(found)
-    private_dir(state)
-    process = _spawn(state)
-    with cancel.on(process.terminate):
-        found = _await(state, process, emit, cancel)
-    return Lease(found)
+    known = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if "127.0.0.1" not in known:  # no proxy of the environment can reach loopback; web3 would ask it
+        os.environ["no_proxy"] = f"{known},127.0.0.1".lstrip(",")
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        found = status(state)
+        if found is not None:
+            with contextlib.suppress(Unavailable):  # it may be going away just now
+                return Lease(found)
+        with _alone(state) as lock:
+            if lock is not None:
+                _start(state, lock, emit, cancel, deadline)
+                continue
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"another localnet in {state} neither starts nor stops",
+                f"see {state / LOG}, and end its process",
+                name="localnet",
+            )
+        cancel.wait(0.05)
 
 
-def _spawn(state: Path) -> subprocess.Popen[bytes]:
+@contextlib.contextmanager
+def _alone(state: Path) -> Iterator[int | None]:
+    """The lock of a state folder, None while a localnet has it: while it starts, runs and stops."""
+    handle = os.open(private_dir(state) / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield handle
+    finally:
+        os.close(handle)
+
+
+def _start(state: Path, lock: int, emit: Callable[[Event], None], cancel: Cancel, deadline: float) -> None:
+    """Start the process, which gets the lock, and wait until it is ready."""
     for name in (STATUS, EVENTS):
         (state / name).unlink(missing_ok=True)
     log = os.open(state / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         # A session of its own: Ctrl-C in the terminal is for the run, the localnet ends with its lease.
-        return subprocess.Popen(
+        # A folder of its own: Python looks for modules there first, and must find none of the project's.
+        process = subprocess.Popen(
             [sys.executable, "-m", "workflows.localnet", "--state", str(state)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            cwd=state,
+            pass_fds=(lock,),
             start_new_session=True,
         )
     finally:
         os.close(log)
+    with cancel.on(process.terminate):
+        _await(state, process, emit, cancel, deadline)
 
 
 def _await(
-    state: Path, process: subprocess.Popen[bytes], emit: Callable[[Event], None], cancel: Cancel
-) -> dict[str, Any]:
-    deadline = time.monotonic() + _PATIENCE
+    state: Path,
+    process: subprocess.Popen[bytes],
+    emit: Callable[[Event], None],
+    cancel: Cancel,
+    deadline: float,
+) -> None:
     position = 0
     while True:
+        ready = (state / STATUS).exists() and status(state) is not None
+        ended = process.poll() is not None
         position = _relay(state / EVENTS, position, emit)
-        if (state / STATUS).exists() and (found := status(state)) is not None:
-            _relay(state / EVENTS, position, emit)
-            return found
-        if process.poll() is not None:
-            _relay(state / EVENTS, position, emit)
+        if ready:
+            return
+        if ended:
             raise Unavailable(
                 f"the localnet did not start: {_end(state / LOG)}",
                 f"its whole log is {state / LOG}",
@@ -165,16 +221,39 @@ def _end(log: Path) -> str:
     return lines[-1] if lines else "it said nothing"
 
 
+def absent(state: Path) -> dict[str, Any]:
+    """The status document where none is running: all is null but the folder."""
+    names = (
+        "rpc", "chain_id", "hub", "registries", "rlc", "sms", "cas", "las", "ipfs", "market", "result_proxy",
+        "workerpool", "accounts", "pid",
+    )  # fmt: skip
+    return {"ready": False, "state_dir": str(state), **dict.fromkeys(names)}
+
+
+def leave(lease: Lease, state: Path) -> None:
+    """Let go, and wait until the localnet is gone if nobody else holds it."""
+    lease.close()
+    pid = int(lease.document["pid"])
+    noticed = time.monotonic() + 1.5  # it looks after its holders twice a second
+    while (found := status(state)) is not None and found["pid"] == pid:
+        if found["leases"] and time.monotonic() > noticed:
+            return
+        time.sleep(0.05)
+    while _alive(pid):
+        time.sleep(0.02)
+
+
 def stop(state: Path, patience: float = 15.0) -> bool:
     """Stop the localnet and wait until it is gone; False when none answered."""
     found = status(state)
     if found is None:
         return False
     pid = int(found["pid"])
-    os.kill(pid, signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
-        if (state / STATUS).exists() is False and not _alive(pid):
+        if not _alive(pid):
             return True
         time.sleep(0.02)
     raise Unavailable(

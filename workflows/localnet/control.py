@@ -18,6 +18,7 @@ class Control(HttpService):
         super().__init__()
         self._status = status
         self._leases = 0
+        self._closing = False
         self._free = asyncio.Event()
         self._free.set()
         self.app.add_routes([web.get("/status", self._show), web.get("/lease", self._lease)])
@@ -28,12 +29,15 @@ class Control(HttpService):
             await self._free.wait()
             await asyncio.sleep(grace)
             if self._free.is_set():
+                self._closing = True  # who comes now would hold what is going away
                 return
 
     async def _show(self, _: web.Request) -> web.Response:
-        return web.json_response(self._status())
+        return web.json_response({**self._status(), "leases": self._leases})
 
     async def _lease(self, request: web.Request) -> web.StreamResponse:
+        if self._closing:
+            return web.Response(status=503, text="stopping\n")
         answer = web.StreamResponse(headers={"Content-Type": "text/plain"})
         self._leases += 1
         self._free.clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Callable
 from functools import cached_property
@@ -171,10 +172,13 @@ class Localnet:
         return service
 
     async def stop(self) -> None:
-        """Stop all, last started first; the state stays."""
-        (self._state / "status.json").unlink(missing_ok=True)
-        while self._running:
-            await self._running.pop().stop()
+        """Stop all, last started first, whatever one of them says; the state stays."""
+        if self.document["ready"]:  # the file of another one, whose state we could not have, stays
+            (self._state / "status.json").unlink(missing_ok=True)
+        async with contextlib.AsyncExitStack() as stack:
+            for service in self._running:
+                stack.push_async_callback(service.stop)
+            self._running.clear()
 
 
 def _import_web3() -> None:
