@@ -49,7 +49,7 @@ class Region:
     flags: int
     added: bool = True
     measured: bool = False
-    content: Stretch | bytes = ZEROS
+    content: Stretch | bytes = field(default=ZEROS, repr=False)
     writable: frozenset[int] = field(default=frozenset(), repr=False)
 
     @property

@@ -1,0 +1,297 @@
+"""What is in a file of SGX: told apart by content, measured, its signature checked, as one document."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from workflows.core.text import clean
+from workflows.sgx import elf, quote_format, sdk, sgxs, sigstruct
+from workflows.sgx.enclave import EXECUTE, PAGE
+from workflows.sgx.region import Region, permissions
+from workflows.sgx.sigstruct import ATTRIBUTES, Sigstruct, flag_names
+from workflows.sgx.source import Malformed, Source
+
+_HEAD = 4096
+_TEXT = 1 << 20  # a quote or a SIGSTRUCT in hex or base64 is shorter
+_BLANK: dict[str, Any] = dict.fromkeys(("mrenclave", "sigstruct", "matches", "pages", "heap", "threads"))
+_SCONE = (
+    "MRENCLAVE was not computed again: only the layout of Intel's SDK is known here. SCONE signs anew at start "
+    "when heap or stack differ, so a signed value holds for the signed settings; SCONE_HASH=1 prints the one in force"
+)
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """The document of `creamtea measure` (without `v`), and whether nothing in it was found wrong."""
+
+    document: dict[str, Any]
+    sound: bool
+
+
+def inspect(
+    path: Path,
+    *,
+    layout: bool = False,
+    signature: Path | None = None,
+    collateral: Path | None = None,
+    at: datetime | None = None,
+    progress: Progress | None = None,
+) -> Inspection:
+    """A signed enclave, an SGXS stream, a SIGSTRUCT or a quote. Malformed, Missing or BadQuote otherwise.
+
+    `layout` adds the map; `signature` is a SIGSTRUCT to compare a stream with; `collateral` and `at` are for
+    quotes; `progress` gets how much is done of how much.
+    """
+    with Source.open(path) as source:
+        head = source.read(0, min(_HEAD, source.size))
+        if not _known(head, source.size) and source.size <= _TEXT:
+            data = _decoded(source.read(0, source.size))
+            if data is not None and _known(data[:_HEAD], len(data)):
+                with Source.of(data) as decoded:
+                    return _inspect(decoded, data[:_HEAD], layout, signature, collateral, at, progress)
+        return _inspect(source, head, layout, signature, collateral, at, progress)
+
+
+def _known(head: bytes, size: int) -> bool:
+    return (
+        head.startswith(elf.MAGIC)
+        or sgxs.looks_like(head)
+        or (sigstruct.looks_like(head) and size >= sigstruct.SIZE)
+        or quote_format.looks_like(head)
+    )
+
+
+def _decoded(data: bytes) -> bytes | None:
+    """What is written in hex or base64."""
+    text = b"".join(data.split())
+    if re.fullmatch(rb"(0x)?([0-9a-fA-F]{2})+", text):
+        return bytes.fromhex(text.removeprefix(b"0x").decode())
+    try:
+        return base64.b64decode(text.translate(bytes.maketrans(b"-_", b"+/")), validate=True)
+    except binascii.Error:
+        return None
+
+
+def _inspect(
+    source: Source,
+    head: bytes,
+    layout: bool,
+    signature: Path | None,
+    collateral: Path | None,
+    at: datetime | None,
+    progress: Progress | None,
+) -> Inspection:
+    if sgxs.looks_like(head):
+        return _stream(source, layout, signature, progress)
+    if sigstruct.looks_like(head) and source.size == sigstruct.SIZE:
+        return _signature(sigstruct.parse(source.read(0, source.size)), [])
+    if head.startswith(elf.MAGIC):
+        plans = sdk.plans(source)
+        if plans:
+            return _enclave(source, plans, layout, progress)
+    elif quote_format.looks_like(head):
+        return _quote(source, collateral, at or datetime.now(timezone.utc))
+    return _embedded(source)
+
+
+def _enclave(source: Source, plans: list[sdk.Plan], layout: bool, progress: Progress | None) -> Inspection:
+    measured: dict[tuple[object, ...], str] = {}
+    blocks, warnings, faults = [], [], 0
+    for plan in plans:
+        if plan.recipe not in measured:
+            measured[plan.recipe] = plan.measure(source, progress)
+        computed = measured[plan.recipe]
+        matches, valid = computed == plan.signature.mrenclave, plan.signature.valid
+        faults += not (matches and valid)
+        blocks.append(
+            {
+                "version": "{}.{}".format(*plan.metadata.version),
+                "mrenclave": computed,
+                "sigstruct_mrenclave": plan.signature.mrenclave,
+                "matches": matches,
+                "signature_valid": valid,
+            }
+        )
+    first = plans[0]
+    if len({block["mrenclave"] for block in blocks}) > 1:
+        warnings.append(
+            "its metadata blocks describe different enclaves: which one runs depends on the loader"
+        )
+    document = {
+        **_BLANK,
+        "kind": "sdk",
+        "mrenclave": blocks[0]["mrenclave"],
+        "sigstruct": _fields(first.signature),
+        "matches": all(block["matches"] for block in blocks),
+        "pages": {"added": first.added, "measured": first.measured},
+        "heap": first.heap,
+        "threads": first.threads,
+        "warnings": [*_signer_warnings(first.signature), *_region_warnings(first.regions), *warnings],
+        "size": first.size,
+        "ssa_frame_size": first.ssa_frame_size,
+        "stream": first.stream,
+        "metadata": blocks,
+    }
+    if layout:
+        document["map"] = _map(first.regions)
+    return Inspection(document, not faults)
+
+
+def _stream(source: Source, layout: bool, signature: Path | None, progress: Progress | None) -> Inspection:
+    found = sgxs.read(source, progress)
+    warnings = [f"the stream is not canonical: {odd}" for odd in found.odd]
+    signed: Sigstruct | None = None
+    if signature is not None:
+        with Source.open(signature) as other:
+            signed = sigstruct.parse(other.read(0, min(other.size, sigstruct.SIZE + 1)))
+        warnings = [*_signer_warnings(signed), *warnings]
+    if found.unmeasured:
+        warnings.append(f"{found.unmeasured:,} chunks are loaded and not measured (UNMEASRD)")
+    document = {
+        **_BLANK,
+        "kind": "sgxs",
+        "mrenclave": found.mrenclave,
+        "sigstruct": _fields(signed) if signed else None,
+        "matches": found.mrenclave == signed.mrenclave if signed else None,
+        "pages": {"added": found.added, "measured": found.measured},
+        "threads": found.threads,
+        "warnings": [*warnings, *_region_warnings(found.areas)],
+        "size": found.size,
+        "ssa_frame_size": found.ssa_frame_size,
+        "chunks": found.chunks,
+        "stream": source.size,
+    }
+    if layout:
+        document["map"] = _map(found.areas)
+    return Inspection(document, signed is None or (document["matches"] is True and signed.valid))
+
+
+def _signature(found: Sigstruct, warnings: list[str]) -> Inspection:
+    document = {
+        **_BLANK,
+        "kind": "sigstruct",
+        "sigstruct": _fields(found),
+        "warnings": [*_signer_warnings(found), *warnings],
+    }
+    return Inspection(document, found.valid)
+
+
+def _embedded(source: Source) -> Inspection:
+    """A file of another kind: the SIGSTRUCT in it, if there is one."""
+    found = []
+    for at, one in sigstruct.scan(source):
+        found.append((at, one))
+        if len(found) == 16:
+            break
+    if not found:
+        raise Malformed(
+            "it is no signed enclave, SGXS stream, SIGSTRUCT or quote, and no SIGSTRUCT is in it",
+            "Give a .signed.so, a .sgxs, a .sig of 1,808 bytes, or a quote (binary, hex or base64).",
+        )
+    at, chosen = next((each for each in found if each[1].valid), found[0])
+    warnings = [_SCONE]
+    if len(found) > 1:
+        warnings.append(f"{len(found)} SIGSTRUCTs are in the file; this is the one at offset {at:,}")
+    inspection = _signature(chosen, warnings)
+    inspection.document["offset"] = at
+    return inspection
+
+
+def _quote(source: Source, collateral: Path | None, now: datetime) -> Inspection:
+    from workflows.sgx import evidence  # X.509 is needed for quotes alone, and takes long to load
+
+    if source.size > _TEXT:
+        raise Malformed(f"a quote has some thousand bytes, this file {source.size:,}")
+    document, sound = evidence.describe(source.read(0, source.size), collateral, now)
+    return Inspection({**_BLANK, "kind": "quote", **document}, sound)
+
+
+def _fields(found: Sigstruct) -> dict[str, Any]:
+    checks = found.checks()
+    return {
+        "mrenclave": found.mrenclave,
+        "mrsigner": found.mrsigner,
+        "date": found.date,
+        "vendor": found.vendor,
+        "isvprodid": found.isv_prod_id,
+        "isvsvn": found.isv_svn,
+        "attributes": found.attributes.hex(),
+        "attribute_names": flag_names(int.from_bytes(found.attributes[:8], "little"), ATTRIBUTES),
+        "attribute_mask": found.attribute_mask.hex(),
+        "debug": found.debug,
+        "debug_allowed": found.debug_allowed,
+        "misc_select": found.misc_select,
+        "misc_mask": found.misc_mask,
+        "isv_ext_prod_id": found.isv_ext_prod_id.hex(),
+        "isv_family_id": found.isv_family_id.hex(),
+        "swdefined": found.swdefined,
+        "signature_valid": all(checks.values()),
+        "checks": checks,
+    }
+
+
+def _signer_warnings(found: Sigstruct) -> list[str]:
+    warnings = []
+    if found.mrsigner in sigstruct.PUBLIC_KEYS:
+        key = sigstruct.PUBLIC_KEYS[found.mrsigner]
+        warnings.append(f"signed with {key}: anybody has that key, so MRSIGNER says nothing")
+    if found.mrsigner in (sigstruct.INTEL, sigstruct.INTEL_QE):
+        warnings.append("signed by Intel: one of its own (architectural) enclaves")
+    if found.debug:
+        warnings.append("DEBUG is set: whoever runs the machine can read its memory, nothing is protected")
+    elif found.debug_allowed:
+        warnings.append("who starts it may set DEBUG (the mask allows it): check DEBUG in every quote")
+    names = flag_names(int.from_bytes(found.attributes[:8], "little"), ATTRIBUTES)
+    if "PROVISIONKEY" in names:
+        warnings.append("it asks for the provisioning key, which tells machines apart")
+    if "EINITTOKENKEY" in names:
+        warnings.append("it asks for the launch key, with which it could let other enclaves start")
+    if found.date is None:
+        warnings.append("its date is none")
+    return warnings
+
+
+def _region_warnings(regions: Iterable[Region]) -> list[str]:
+    added = [region for region in regions if region.added and region.flags & EXECUTE]
+    open_pages = sum(region.pages for region in added if not region.measured)
+    writable = sum(region.pages if region.flags & 2 else len(region.writable) for region in added)
+    warnings = []
+    if open_pages:
+        warnings.append(
+            f"{open_pages:,} executable pages are not measured: a loader can fill them with any code"
+        )
+    if writable:
+        warnings.append(f"{writable:,} pages can be written and executed")
+    return warnings
+
+
+def _map(regions: Iterable[Region]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for region in regions:
+        row = {
+            "kind": clean(region.kind),
+            "offset": region.offset,
+            "size": region.pages * PAGE,
+            "pages": region.pages,
+            "flags": permissions(region.flags),
+            "added": region.added,
+            "measured": region.measured,
+            "relocated": len(region.writable),
+        }
+        last = rows[-1] if rows else None
+        same = ("kind", "flags", "added", "measured")
+        if last and last["offset"] + last["size"] == row["offset"] and all(last[k] == row[k] for k in same):
+            for key in ("size", "pages", "relocated"):
+                last[key] += row[key]
+        else:
+            rows.append(row)
+    return rows
