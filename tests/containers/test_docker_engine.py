@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from workflows.containers.container import Container
 from workflows.containers.engine import Engine
 from workflows.core.failure import Failed, Missing
 
@@ -122,6 +123,18 @@ def test_a_flood_is_bounded(engine: Engine, base: str, labels: dict[str, str]) -
     ran = engine.run(base, ["seq", "1", "100000"], limit=1000, labels=labels)
     assert ran.code == 0
     assert len(ran.out) <= 1000
+
+
+def test_output_that_came_before_the_engine_attached_is_not_lost(
+    engine: Engine, base: str, labels: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(container: Container) -> Iterator[tuple[str, bytes]]:
+        yield from ()
+        container.wait()
+
+    monkeypatch.setattr(Container, "attach", late)
+    ran = engine.run(base, ["sh", "-c", "echo tea; echo spilt >&2"], labels=labels)
+    assert (ran.code, ran.out, ran.err) == (0, "tea", "spilt")
 
 
 def test_a_program_that_is_not_there_is_told(engine: Engine, base: str, labels: dict[str, str]) -> None:

@@ -9,11 +9,13 @@ import tarfile
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from workflows.core.failure import Failed
 from workflows.core.text import LineCutter, clean
 
+Stream = Literal["out", "err"]
+_STREAMS: tuple[Stream, ...] = ("out", "err")
 _MAX_LINKS = 16
 
 
@@ -57,15 +59,21 @@ class Container:
         networks = self.inspect()["NetworkSettings"]["Networks"]
         return str((networks.get(network) or {}).get("IPAddress") or "")
 
-    def attach(self) -> Iterator[tuple[str, bytes]]:
+    def attach(self) -> Iterator[tuple[Stream, bytes]]:
         """Raw output as ("out"|"err", bytes); attached at once, so call it before `start`. Ends with it."""
         with speaking("the container's output cannot be read"):
             frames: Any = self.api.attach(self.id, stream=True, demux=True, logs=True)
         return _frames(frames)
 
-    def lines(self) -> Iterator[tuple[str, str]]:
+    def lines(self) -> Iterator[tuple[Stream, str]]:
         """Clean output lines as ("out"|"err", line); attached at once, so call it before `start`."""
         return _cut(self.attach())
+
+    def logged(self, stream: Stream) -> Iterator[bytes]:
+        """What the engine has kept of one stream so far; Failed where its log driver keeps nothing."""
+        with speaking("the container's log cannot be read"):
+            blocks: Any = self.api.logs(self.id, stdout=stream == "out", stderr=stream == "err", stream=True)
+        return iter(blocks)
 
     def attach_socket(self) -> Any:
         """The attached stdin, stdout and stderr as one socket (multiplexed unless it has a terminal)."""
@@ -184,7 +192,7 @@ def run_to_end(container: Container, timeout: float, limit: int) -> Ran:
         container.kill()
 
     timer = threading.Timer(timeout, stop)
-    kept = {"out": bytearray(), "err": bytearray()}
+    kept = {name: bytearray() for name in _STREAMS}
     container.start()
     timer.start()
     try:
@@ -193,6 +201,11 @@ def run_to_end(container: Container, timeout: float, limit: int) -> Ran:
         code = container.wait(30)
     finally:
         timer.cancel()
+    if not any(kept.values()):  # an engine under load attaches late, and a short command is over by then
+        for name in _STREAMS:
+            with contextlib.suppress(Failed):
+                for data in container.logged(name):
+                    kept[name] += data[: max(0, limit - len(kept[name]))]
     return Ran(-1 if code is None else code, _text(kept["out"]), _text(kept["err"]), stopped.is_set())
 
 
@@ -201,7 +214,7 @@ def _text(data: bytearray) -> str:
     return "\n".join([*cutter.feed(bytes(data)), *cutter.flush()])
 
 
-def _frames(frames: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[tuple[str, bytes]]:
+def _frames(frames: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[tuple[Stream, bytes]]:
     for out, err in frames:
         if out:
             yield "out", out
@@ -209,8 +222,8 @@ def _frames(frames: Iterable[tuple[bytes | None, bytes | None]]) -> Iterator[tup
             yield "err", err
 
 
-def _cut(frames: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, str]]:
-    cutters = {"out": LineCutter(), "err": LineCutter()}
+def _cut(frames: Iterator[tuple[Stream, bytes]]) -> Iterator[tuple[Stream, str]]:
+    cutters = {name: LineCutter() for name in _STREAMS}
     for stream, data in frames:
         for line in cutters[stream].feed(data):
             yield stream, line
