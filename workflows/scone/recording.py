@@ -31,8 +31,9 @@ _VENDORED = {"node_modules", "site-packages", "dist-packages"}
 # Outside the protected regions: what the engine or a package manager writes, and no app reads.
 _NOISE = (
     "/.dockerenv", "/boot", "/build", "/dev", "/etc/hostname", "/etc/hosts", "/etc/mtab", "/etc/resolv.conf",
-    "/etc/scone-simulated", "/proc", "/root/.cache", "/root/.npm", "/run", "/sys", "/var/cache", "/var/lib/apt", "/var/lib/dpkg", "/var/log",
-    "/var/run", "/tmp", "/var/tmp",  # noqa: S108 - names, not files that we make
+    "/etc/scone-simulated", "/proc", "/root/.cache", "/root/.npm", "/run", "/sys", "/var/cache",
+    "/var/lib/apt", "/var/lib/dpkg", "/var/log", "/var/run",
+    "/tmp", "/var/tmp",  # noqa: S108 - names, not files that we make
 )  # fmt: skip
 _HIDDEN = ("TOKEN", "PASSWORD", "SECRET")
 
@@ -145,12 +146,13 @@ def _settings(engine: Engine, image: Image, program: str) -> Settings | None:
         return None
 
 
-def _in_effect(image: Image, printed: Settings | None) -> dict[str, str]:
+def _in_effect(image: Image, printed: Settings | None) -> dict[str, str] | None:
+    """Every SCONE_* value: as the runtime says, and what the image sets beside; None when it says nothing."""
+    if printed is None:
+        return None
     given = {name: value for name, value in image.environment.items() if name.startswith("SCONE_")}
-    found = {**given, **(printed.settings if printed else {})}
-    return {
-        name: "(hidden)" if any(mark in name for mark in _HIDDEN) else value for name, value in found.items()
-    }
+    hidden = {name: "(hidden)" for name in given if any(mark in name for mark in _HIDDEN)}
+    return {**given, **printed.settings, **hidden}
 
 
 def _tree(engine: Engine, image: Image, kinds: Mapping[str, str], cancel: Cancel | None) -> Tree:

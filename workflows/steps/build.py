@@ -87,7 +87,7 @@ class Build(Step):
     def run(self, ctx: Context) -> Work:
         from workflows.containers.build import build
 
-        context, changes = self._context(ctx)
+        context, changes = self.context(ctx)
         base = ctx.outputs["base_image"]
         for secret in context.secrets():
             fate = (
@@ -107,9 +107,11 @@ class Build(Step):
         yield Noted(text=f"{ctx['image']} is {built.image_id[:19]}…, built by {built.builder}")
         return {
             "image": ctx["image"], "image_id": built.image_id, "seconds": round(built.seconds, 3), "log": str(log),
+            "builder": built.builder,
         }  # fmt: skip
 
-    def _context(self, ctx: Context) -> Any:
+    def context(self, ctx: Context) -> Any:
+        """What is sent to the builder, and the lines of the Dockerfile that were changed for it."""
         from workflows.containers.context import Context as BuildContext
 
         path = Path(str(ctx.outputs["dockerfile"]["path"]))
@@ -122,5 +124,5 @@ class Build(Step):
 
     def _digest(self, ctx: Context) -> str:
         """The hash of all that the build reads: the archive, base included by its name."""
-        context, _ = self._context(ctx)
+        context, _ = self.context(ctx)
         return str(context.digest())

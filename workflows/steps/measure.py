@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from workflows.core.events import Noted, TaskChanged
 from workflows.core.fields import Choice, Field
 from workflows.core.step import Context, Done, Step, Work
 from workflows.core.text import shorten
-from workflows.steps import world
+from workflows.steps import records, world
 
 
 def _forms(_: Context) -> Sequence[Choice]:
@@ -67,7 +66,7 @@ class Measure(Step):
                 level="warning",
                 text="the FSPF key goes on the chain: encrypted regions hide nothing from who reads it",
             )
-        yield from self._changes(ctx, found.fingerprint.fspf_tag, found.fingerprint.mrenclave)
+        number = yield from records.keep(ctx, found)
         if ctx["form"] == "json":
             yield Noted(
                 level="warning", text="this form carries MRENCLAVE alone: your files are outside what is attested",
@@ -80,18 +79,5 @@ class Measure(Step):
             "fspf_key": found.fingerprint.fspf_key, "fspf_tag": found.fingerprint.fspf_tag,
             "mrenclave": found.fingerprint.mrenclave, "form": ctx["form"], "fingerprint": value,
             "image_id": found.image.id, "entrypoint": found.fingerprint.entrypoint,
-            "heap": found.fingerprint.heap, "simulated": found.simulated,
+            "heap": found.fingerprint.heap, "simulated": found.simulated, "record": number,
         }  # fmt: skip
-
-    def _changes(self, ctx: Context, tag: str | None, mrenclave: str) -> Any:
-        """What differs from the last build that was measured in this project."""
-        last = ctx.journal.last("done", self.id)
-        before: Mapping[str, Any] = last.data.get("outputs", {}) if last is not None else {}
-        if not before.get("mrenclave"):
-            return
-        words = [
-            f"tag {'same' if before.get('fspf_tag') == tag else 'changed'}",
-            f"MRENCLAVE {'same' if before['mrenclave'] == mrenclave else 'changed'}",
-            "key always changes",
-        ]
-        yield Noted(text=f"since the last measurement: {' · '.join(words)}")
