@@ -155,6 +155,7 @@ def test_what_a_worker_may_not_say_is_dropped_and_the_rest_made_harmless() -> No
         {"v": 1, "type": "progress", "task": "a", "done": -1},
         {"v": 1, "type": "progress", "task": "a", "done": "many"},
         {"v": 1, "type": "lines", "task": "a", "text": 5},
+        {"v": 1, "type": "lines", "task": "a", "text": ["a", 7]},
         {"v": 1, "type": "lines", "task": "a", "stream": "x", "text": ["a"]},
         {"v": 1, "type": "noted", "text": "x", "level": "fatal"},
         {"v": 2, "type": "noted", "text": "of tomorrow"},
@@ -163,7 +164,7 @@ def test_what_a_worker_may_not_say_is_dropped_and_the_rest_made_harmless() -> No
         "v": 1,
         "type": "lines",
         "task": "app",
-        "text": ["\x1b]0;owned\x07red\u202e", 7],
+        "text": ["\x1b]0;owned\x07red\u202e", "7"],
         "run": "r",
         "step": "s",
     }

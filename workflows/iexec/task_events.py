@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, get_args
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from workflows.core.events import Event, Lines, Noted, Progress, TaskChanged, TaskState, from_dict
 from workflows.core.text import clean, shorten
@@ -42,32 +42,21 @@ def read(record: Any) -> Event | Ended | None:
         return None
     if not isinstance(event, _KINDS):
         return None
-    return _harmless(replace(event, at=_text(event.at), run="", step=None))
+    if isinstance(event, Progress) and (event.done < 0 or (event.total or 0) < 0):
+        return None
+    return _harmless(event)
 
 
-def _harmless(event: Event) -> Event | None:
-    """The event with clean texts, None when a field is of another type or value than it must be."""
-    if isinstance(event, Lines) and isinstance(event.task, str) and event.stream in ("out", "err"):
-        return replace(event, task=_text(event.task), text=tuple(clean(str(line)) for line in event.text))
-    if isinstance(event, TaskChanged) and event.state in get_args(TaskState):
-        return replace(
-            event,
-            task=_text(event.task),
-            title=_text(event.title),
-            parent=_text(event.parent) or None,
-            started=_text(event.started) or None,
-            ended=_text(event.ended) or None,
-            detail=_text(event.detail) or None,
-        )
-    if isinstance(event, Noted) and event.level in ("info", "warning", "error"):
-        return replace(event, text=_text(event.text), hint=_text(event.hint) or None)
-    if (
-        isinstance(event, Progress)
-        and _is_count(event.done)
-        and (event.total is None or _is_count(event.total))
-    ):
-        return replace(event, task=_text(event.task), unit=_text(event.unit))
-    return None
+def _harmless(event: Event) -> Event:
+    """The event with each text clean, of one line and not too long; whose run and step it is, is decided here."""
+    texts: dict[str, Any] = {}
+    for field in fields(event):
+        value = getattr(event, field.name)
+        if isinstance(value, str):
+            texts[field.name] = _text(value) or (None if field.default is None else "")
+    if isinstance(event, Lines):
+        texts["text"] = tuple(map(clean, event.text))
+    return replace(event, **{**texts, "run": "", "step": None})
 
 
 def statuses(document: Mapping[str, Any]) -> Iterator[Event]:
@@ -148,7 +137,3 @@ def parsed(line: bytes) -> Any:
 
 def _text(value: Any) -> str:
     return clean(value)[:2000] if isinstance(value, str) else ""
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
