@@ -65,7 +65,7 @@ def first_frame() -> float:
     if process == 0:
         os.environ.update(TERM="xterm-256color", COLUMNS="80", LINES="24")
         os.environ.pop("CI", None)
-        os.execv(CREAMTEA, [CREAMTEA])  # noqa: S606 - our own program
+        os.execv(CREAMTEA, [CREAMTEA])
     seen = b""
     while b"Onboard" not in seen:
         ready, _, _ = select.select([master], [], [], 20)
