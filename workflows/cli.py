@@ -160,15 +160,20 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 def _add_field(group: Any, field: Field) -> None:
     if field.kind == "confirm":
-        group.add_argument(field.flag, action=argparse.BooleanOptionalAction, default=None, help=field.label)
+        group.add_argument(field.flag, action=argparse.BooleanOptionalAction, default=None, help=_told(field))
     else:
         group.add_argument(
             field.flag,
             metavar=field.metavar or ("FILE" if field.kind == "path" else field.name.upper()),
             action="append" if field.many else "store",
             default=None,
-            help=field.label.replace("%", "%%"),
+            help=_told(field),
         )
+
+
+def _told(field: Field) -> str:
+    text = f"{field.label}: {field.help}" if field.help else field.label
+    return text.replace("%", "%%")
 
 
 def parse_run(words: Sequence[str]) -> argparse.Namespace:
