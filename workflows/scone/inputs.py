@@ -8,7 +8,7 @@ from workflows.core.text import clean, plural
 from workflows.scone import changes
 from workflows.scone.causes import MEASURED, Cause, digest
 from workflows.scone.changes import Change, some
-from workflows.scone.record import Record, Sources
+from workflows.scone.record import Builder, Record, Sources
 
 _MOST_FILES = 5
 
@@ -36,18 +36,21 @@ def compare(a: Record, b: Record, changed: Sequence[Change]) -> Iterator[Cause]:
                 yield Cause(
                     f"{clean(name)} {shown[0]} → {shown[1]}: it is not measured", f"{shown[0]} → {shown[1]}"
                 )
-    if a.builder is not None and b.builder is not None and a.builder != b.builder:
-        old, new = (
-            clean(f"{one.engine} {one.version}, {one.builder or 'builder not known'}")
-            for one in (a.builder, b.builder)
-        )
-        yield Cause(
-            f"built by another engine: {old} → {new}", f"API {clean(a.builder.api)} → {clean(b.builder.api)}"
-        )
+    if a.builder is not None and b.builder is not None:
+        yield from _builder(a.builder, b.builder)
 
 
 def _key(sources: Sources) -> tuple[object, ...]:
     return sources.context, sources.dockerfile, dict(sources.arguments), dict(sources.files)
+
+
+def _builder(old: Builder, new: Builder) -> Iterator[Cause]:
+    if (old.engine, old.version, old.api) != (new.engine, new.version, new.api):
+        shown = [clean(f"{one.engine} {one.version}, API {one.api}") for one in (old, new)]
+        yield Cause(f"built by another engine: {shown[0]} → {shown[1]}", f"{shown[0]} → {shown[1]}")
+    if old.builder and new.builder and old.builder != new.builder:
+        shown = [clean(old.builder), clean(new.builder)]
+        yield Cause(f"built by {shown[1]} instead of {shown[0]}", f"{shown[0]} → {shown[1]}")
 
 
 def _sources(old: Sources, new: Sources) -> Iterator[Cause]:
