@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 TASK = "root"
 PULL_SECONDS = 90.0
-_CLEAN_UP_SECONDS = 15.0
+_CLEAN_UP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,11 @@ def _mmdebstrap(recipe: Recipe, raw: Path, engine: Engine | None, emit: Emit, ca
     options += ['--aptopt=APT::Install-Recommends "false"']
     options += [f"--dpkgopt=path-exclude=/{path}" for path in recipe.drop if path.startswith("usr/share/")]
     sources = [f"deb {url} {name} main" for url, name in _mirrors(recipe.suite)]
-    _run([program, *options, recipe.suite, str(raw), *sources], emit, cancel)
+    # In the system's temporary folder and open to pass through: a home is closed to mapped user ids. It is
+    # ours to remove, because mmdebstrap that is killed leaves its own.
+    with tempfile.TemporaryDirectory(prefix="creamtea-", ignore_cleanup_errors=True) as scratch:
+        Path(scratch).chmod(0o711)
+        _run([program, *options, recipe.suite, str(raw), *sources], emit, cancel, TMPDIR=scratch)
 
 
 def _debootstrap(recipe: Recipe, raw: Path, engine: Engine | None, emit: Emit, cancel: Cancel) -> None:
@@ -181,7 +185,10 @@ def _debootstrap(recipe: Recipe, raw: Path, engine: Engine | None, emit: Emit, c
     folder = raw.parent / "root"
     mirror = [url for url, name in _mirrors(recipe.suite) if name == recipe.suite][:1]
     options = ["--variant=minbase", "--include=" + ",".join(recipe.packages)]
-    _run([program, *options, recipe.suite, str(folder), *mirror], emit, cancel)
+    # Its mounts in a namespace of their own end with it, however it ends.
+    _run(
+        [_program("unshare"), "--mount", program, *options, recipe.suite, str(folder), *mirror], emit, cancel
+    )
     with tarfile.open(raw, "w", format=tarfile.GNU_FORMAT) as archive:
         archive.add(folder, ".")
     shutil.rmtree(folder)
@@ -214,14 +221,14 @@ def _program(name: str) -> str:
     return path
 
 
-def _run(argv: list[str], emit: Emit, cancel: Cancel) -> None:
+def _run(argv: list[str], emit: Emit, cancel: Cancel, **environment: str) -> None:
     """Run a program, its output as lines; when cancelled it may clean up after itself and is waited for."""
     process = subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env={**os.environ, "LC_ALL": "C"},
+        env={**os.environ, "LC_ALL": "C", **environment},
         start_new_session=True,
     )
     end = threading.Thread(target=_end, args=(process,), daemon=True)
@@ -234,8 +241,9 @@ def _run(argv: list[str], emit: Emit, cancel: Cancel) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ask the program to end, which unmounts and removes what it made; then whatever is left of its group."""
-    process.terminate()
+    """What Ctrl-C does: all of its group stop, it removes what it made; then the end of what is left."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_CLEAN_UP_SECONDS)
     with contextlib.suppress(ProcessLookupError):
