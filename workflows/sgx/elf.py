@@ -44,7 +44,7 @@ class Section:
 
 
 class Elf:
-    """A 64-bit shared object for x86-64 at `base` in a source. Malformed when it is something else."""
+    """A 64-bit ELF file at `base` in a source. Malformed when it is something else, or cut short."""
 
     def __init__(self, source: Source, base: int = 0, size: int | None = None) -> None:
         self._source, self._base = source, base
@@ -52,13 +52,9 @@ class Elf:
         if base < 0 or self._size < 0 or base + self._size > source.size:
             raise Malformed("the file names a library outside of itself")
         header = _HEADER.unpack(self._read(0, _HEADER.size, "ELF header"))
-        ident, kind, machine, _, _, segments_at, sections_at, _, _, each, count, each_s, count_s, names = (
-            header
-        )
-        if ident[:4] != MAGIC or ident[4:6] != b"\x02\x01" or kind != 3 or machine != 62:
-            raise Malformed(
-                "it is no 64-bit shared object for x86-64, as enclaves are", "Give an enclave's .so file."
-            )
+        ident, _, _, _, _, segments_at, sections_at, _, _, each, count, each_s, count_s, names = header
+        if ident[:4] != MAGIC or ident[4:6] != b"\x02\x01":
+            raise Malformed("it is no 64-bit little-endian ELF file, as enclaves are")
         self.segments = [
             Segment(row[0], _secinfo(row[1]), row[2], row[3], row[5], row[6])
             for row in self._table(_SEGMENT, segments_at, each, count, "program headers")

@@ -195,8 +195,8 @@ def _fields(quote: Quote, chain: list[x509.Certificate]) -> dict[str, Any]:
 
 def _certificate(each: x509.Certificate) -> dict[str, str]:
     return {
-        "subject": each.subject.rfc4514_string(),
-        "issuer": each.issuer.rfc4514_string(),
+        "subject": quote_check.name(each.subject),
+        "issuer": quote_check.name(each.issuer),
         "serial": f"{each.serial_number:x}",
         "not_before": each.not_valid_before_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "not_after": each.not_valid_after_utc.strftime("%Y-%m-%dT%H:%M:%SZ"),

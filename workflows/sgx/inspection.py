@@ -8,11 +8,12 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from workflows.core.text import clean
-from workflows.sgx import elf, quote_format, sdk, sgxs, sigstruct
+from workflows.sgx import elf, metadata, quote_format, sdk, sgxs, sigstruct
 from workflows.sgx.enclave import EXECUTE, PAGE
 from workflows.sgx.region import Region, permissions
 from workflows.sgx.sigstruct import ATTRIBUTES, Sigstruct, flag_names
@@ -94,13 +95,17 @@ def _inspect(
         return _stream(source, layout, signature, progress)
     if sigstruct.looks_like(head) and source.size == sigstruct.SIZE:
         return _signature(sigstruct.parse(source.read(0, source.size)), [])
+    trouble: Malformed | None = None
     if head.startswith(elf.MAGIC):
-        plans = sdk.plans(source)
+        try:
+            plans = sdk.plans(source)
+        except Malformed as failure:
+            plans, trouble = [], failure
         if plans:
             return _enclave(source, plans, layout, progress)
     elif quote_format.looks_like(head):
         return _quote(source, collateral, at or datetime.now(timezone.utc))
-    return _embedded(source)
+    return _embedded(source, trouble)
 
 
 def _enclave(source: Source, plans: list[sdk.Plan], layout: bool, progress: Progress | None) -> Inspection:
@@ -127,8 +132,8 @@ def _enclave(source: Source, plans: list[sdk.Plan], layout: bool, progress: Prog
             "its metadata blocks describe different enclaves: which one runs depends on the loader"
         )
     document = {
-        **_BLANK,
         "kind": "sdk",
+        **_BLANK,
         "mrenclave": blocks[0]["mrenclave"],
         "sigstruct": _fields(first.signature),
         "matches": all(block["matches"] for block in blocks),
@@ -157,8 +162,8 @@ def _stream(source: Source, layout: bool, signature: Path | None, progress: Prog
     if found.unmeasured:
         warnings.append(f"{found.unmeasured:,} chunks are loaded and not measured (UNMEASRD)")
     document = {
-        **_BLANK,
         "kind": "sgxs",
+        **_BLANK,
         "mrenclave": found.mrenclave,
         "sigstruct": _fields(signed) if signed else None,
         "matches": found.mrenclave == signed.mrenclave if signed else None,
@@ -177,21 +182,19 @@ def _stream(source: Source, layout: bool, signature: Path | None, progress: Prog
 
 def _signature(found: Sigstruct, warnings: list[str]) -> Inspection:
     document = {
-        **_BLANK,
         "kind": "sigstruct",
+        **_BLANK,
         "sigstruct": _fields(found),
         "warnings": [*_signer_warnings(found), *warnings],
     }
     return Inspection(document, found.valid)
 
 
-def _embedded(source: Source) -> Inspection:
-    """A file of another kind: the SIGSTRUCT in it, if there is one."""
-    found = []
-    for at, one in sigstruct.scan(source):
-        found.append((at, one))
-        if len(found) == 16:
-            break
+def _embedded(source: Source, trouble: Malformed | None) -> Inspection:
+    """A file of another kind: the SIGSTRUCT in it. `trouble`, when Intel's tool signed it or there is none."""
+    found = list(islice(sigstruct.scan(source), 16))
+    if trouble and (not found or any(metadata.holds(source, at) for at, _ in found)):
+        raise trouble
     if not found:
         raise Malformed(
             "it is no signed enclave, SGXS stream, SIGSTRUCT or quote, and no SIGSTRUCT is in it",
@@ -212,7 +215,7 @@ def _quote(source: Source, collateral: Path | None, now: datetime) -> Inspection
     if source.size > _TEXT:
         raise Malformed(f"a quote has some thousand bytes, this file {source.size:,}")
     document, sound = evidence.describe(source.read(0, source.size), collateral, now)
-    return Inspection({**_BLANK, "kind": "quote", **document}, sound)
+    return Inspection({"kind": "quote", **_BLANK, **document}, sound)
 
 
 def _fields(found: Sigstruct) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from workflows.sgx.source import Malformed, Patches, Source
 MAGIC = bytes.fromhex("4c0e5d639402a886")
 SECTION = ".note.sgxmeta"
 _FIXED = struct.Struct(f"<8sQIIIIIIQ16s{sigstruct.SIZE}s8I")
+_SIGNATURE_AT = 64
 _SHORT = _FIXED.size - 16  # the oldest versions have two directories instead of four
 _ENTRY = struct.Struct("<HHIQIIQ")
 _GROUP = struct.Struct("<HHIQ16x")
@@ -80,7 +81,8 @@ class Metadata:
         if len(raw) != _RANGE.size:
             raise Malformed("its address range has a wrong size")
         image, start, size = _RANGE.unpack(raw)
-        if image % PAGE or start % PAGE or not start <= image or image + self.image_size > start + size:
+        sound = not (size & (size - 1) or start % max(size, 1) or image % PAGE)
+        if not sound or not start <= image or image + self.image_size > start + size:
             raise Malformed("its address range does not hold the enclave")
         return size, image - start
 
@@ -205,6 +207,12 @@ def read(source: Source, elf: Elf) -> list[Metadata]:
         found.append(_metadata(section.offset + at, block[at : at + size]))
         at += size
     return found
+
+
+def holds(source: Source, at: int) -> bool:
+    """Whether the SIGSTRUCT at this offset is that of a metadata block."""
+    start = at - _SIGNATURE_AT
+    return start >= 0 and source.read(start, len(MAGIC), original=True) == MAGIC
 
 
 def _metadata(at: int, data: bytes) -> Metadata:

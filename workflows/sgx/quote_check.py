@@ -7,6 +7,7 @@ PCK leaf, the QE report's data, the PCK chain.
 from __future__ import annotations
 
 import hashlib
+import warnings
 from datetime import datetime
 
 from cryptography import x509
@@ -15,6 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from workflows.core.text import clean
 from workflows.sgx.pki import SIMULATED
 from workflows.sgx.quote_format import PCK_CHAIN, Quote, bad
 from workflows.sgx.report import Report
@@ -26,10 +28,13 @@ def certificates(quote: Quote) -> list[x509.Certificate]:
         raise bad("certification", f"it brings no certificate chain (type {quote.certification_type})")
     text = quote.certification[:-1] if quote.certification.endswith(b"\0") else quote.certification
     try:
-        chain = x509.load_pem_x509_certificates(text)
-        again = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain)
-        for each in chain:
-            each.subject.rfc4514_string(), each.issuer.rfc4514_string()
+        with warnings.catch_warnings():  # the library comments on odd certificates
+            warnings.simplefilter("ignore")
+            chain = x509.load_pem_x509_certificates(text)
+            again = b"".join(each.public_bytes(serialization.Encoding.PEM) for each in chain)
+            for each in chain:  # what is read later must be readable
+                _ = each.serial_number, each.not_valid_before_utc, each.not_valid_after_utc
+                name(each.subject), name(each.issuer)
     except Exception:  # the library has many ways to say that a certificate is nonsense
         raise bad("chain", "its certificates cannot be read") from None
     if _joined(again) != _joined(text) or not all(map(_strict, chain)):
@@ -38,6 +43,11 @@ def certificates(quote: Quote) -> list[x509.Certificate]:
         raise bad("chain", f"a PCK chain has three certificates, this one {len(chain)}")
     # Intel's older chains have the root in the middle.
     return [chain[0], *sorted(chain[1:], key=lambda each: each.subject == each.issuer)]
+
+
+def name(some: x509.Name) -> str:
+    """A name as it may be shown."""
+    return clean(some.rfc4514_string())
 
 
 def says_simulated(quote: Quote, chain: list[x509.Certificate]) -> bool:
@@ -107,20 +117,18 @@ def _issued(subject: x509.Certificate, issuer: x509.Certificate, below: int, now
         subject.verify_directly_issued_by(issuer)
         constraints = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
     except Exception:  # see `_chain`
-        raise bad(
-            "chain", f"{subject.subject.rfc4514_string()} was not issued by the next in its chain"
-        ) from None
+        raise bad("chain", f"{name(subject.subject)} was not issued by the next in its chain") from None
     depth = constraints.path_length
     if not constraints.ca or (depth is not None and depth < below):
-        raise bad("chain", f"{issuer.subject.rfc4514_string()} may not issue certificates")
+        raise bad("chain", f"{name(issuer.subject)} may not issue certificates")
     if not subject.not_valid_before_utc <= now <= subject.not_valid_after_utc:
-        raise bad("expired", f"{subject.subject.rfc4514_string()} is not valid now")
+        raise bad("expired", f"{name(subject.subject)} is not valid now")
 
 
-def _check(key: ec.EllipticCurvePublicKey, signature: bytes, data: bytes, name: str) -> None:
+def _check(key: ec.EllipticCurvePublicKey, signature: bytes, data: bytes, part: str) -> None:
     numbers = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
     try:
         key.verify(encode_dss_signature(*numbers), data, ec.ECDSA(hashes.SHA256()))
     except InvalidSignature:
-        what = {"signature": "header and body", "qe_report": "the QE report"}[name]
-        raise bad(name, f"the signature over {what} is wrong") from None
+        what = {"signature": "header and body", "qe_report": "the QE report"}[part]
+        raise bad(part, f"the signature over {what} is wrong") from None
