@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 PRICE = 10**8  # nRLC for a task of the shortest category; twice as much for each longer one
 MOST_TASKS = 100
 _POLL = 0.05
+_LONG_IDLE = 600  # looks without a new block, after which nobody is in a hurry
 
 
 class Worker:
@@ -131,14 +132,15 @@ class Worker:
         """Look for deals all the time, run their tasks one after another."""
         runner = asyncio.create_task(self._work(room))
         try:
-            block = await asyncio.to_thread(self._cursor)
+            block, idle = await asyncio.to_thread(self._cursor), 0
             while True:
                 try:
-                    block = await asyncio.to_thread(self._look, block)
+                    before, block = block, await asyncio.to_thread(self._look, block)
+                    idle = idle + 1 if block == before else 0
                 except Unavailable as error:
                     log.warning("%s", error.message)
                     await asyncio.sleep(1)
-                await asyncio.sleep(_POLL)
+                await asyncio.sleep(_POLL if idle < _LONG_IDLE else 5 * _POLL)
         finally:
             runner.cancel()
             if self._running:
