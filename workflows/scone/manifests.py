@@ -79,12 +79,21 @@ def entries(root: Path, paths: Sequence[str], package: dict[str, Any]) -> tuple[
     return tuple(path for _, path in sorted(ranked)[:20])
 
 
-def language(paths: Sequence[str], found: Sequence[str]) -> tuple[Language | None, str]:
-    """The language of the likeliest entry, and a sentence on why; None when there is no entry."""
+def language(
+    paths: Sequence[str], found: Sequence[str], chosen: Language | None = None
+) -> tuple[Language | None, str]:
+    """The language of the likeliest entry, and a sentence on why; None when there is no entry.
+
+    chosen: wins if there is a file of it.
+    """
     counts = dict.fromkeys(_TITLES, 0)
     for path in paths:
         if (kind := SUFFIXES.get(PurePosixPath(path).suffix)) is not None:
             counts[kind] += 1
+    entries = [SUFFIXES[PurePosixPath(path).suffix] for path in found]
+    if chosen is not None and counts[chosen] and entries[:1] != [chosen]:
+        what = "as chosen" if chosen in entries else "and none of them looks like the one to start"
+        return chosen, f"{plural(counts[chosen], f'{_TITLES[chosen]} file')}, {what}"
     if found:
         best = SUFFIXES[PurePosixPath(found[0]).suffix]
         return best, f"{plural(counts[best], f'{_TITLES[best]} file')}, and {found[0]} to start"

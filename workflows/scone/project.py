@@ -65,8 +65,11 @@ class Project:
         return tuple(sorted(found - {"."}))
 
 
-def look(root: Path) -> Project:
-    """The project in a folder; Missing when there is no such folder or nothing in it."""
+def look(root: Path, chosen: Language | None = None) -> Project:
+    """The project in a folder; Missing when there is no such folder or nothing in it.
+
+    chosen: the language that a person said it is, believed if there is a file of it.
+    """
     if not root.is_dir():
         raise Missing(
             f"there is no folder {clean(str(root))}",
@@ -99,7 +102,7 @@ def look(root: Path) -> Project:
         )
     package = manifests.package_json(root, paths, notes)
     found = manifests.entries(root, paths, package)
-    language, why = manifests.language(paths, found)
+    language, why = manifests.language(paths, found, chosen)
     dependencies: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     if language == "python":

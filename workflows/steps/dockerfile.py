@@ -41,10 +41,10 @@ def _region(value: Any) -> str:
 
 
 def _entry(ctx: Context) -> str | None:
-    from workflows.scone import dockerfile, project
+    from workflows.scone import dockerfile
 
     try:
-        return dockerfile.default_entrypoint(project.look(ctx.project))
+        return dockerfile.default_entrypoint(world.look(ctx))
     except Failed:
         return None
 

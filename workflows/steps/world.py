@@ -41,7 +41,8 @@ def look(ctx: Context) -> Project:
     """The project as it may go into an image: without the dataset and the secrets that the run knows of."""
     from workflows.scone import project
 
-    return project.without(project.look(ctx.project), private_files(ctx))
+    chosen = ctx["language"] if ctx["language"] in ("python", "node") else None
+    return project.without(project.look(ctx.project, chosen), private_files(ctx))
 
 
 def private_files(ctx: Context) -> list[str]:

@@ -45,7 +45,7 @@ def failed(stage: Stage, ended: Ended, reported: tuple[str, str] | None) -> Fail
     if Refused.exit_code <= ended.code <= BadBase.exit_code and (refusal := ended.refusal):
         hint = _HINTS.get(ended.code, "")
         return Failed(f"the enclave of {stage.name} refused: {refusal}", hint, name=cause)
-    last = next((line.strip() for line in reversed(ended.tail) if line.strip()), "")
+    last = ended.complaint or next((line.strip() for line in reversed(ended.tail) if line.strip()), "")
     said = f": {last}" if last else ", and printed nothing"
     return Failed(
         f"{stage.name} ended with exit code {ended.code}{said}",

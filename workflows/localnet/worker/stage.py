@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from workflows.core.events import Event, Lines
@@ -27,7 +27,8 @@ SHARED = 2 << 30  # /dev/shm, where the runtime unpacks volumes; counts as memor
 PROCESSES = 512
 VOLUMES = "/.scone/volumes"
 ATTESTED = "SIMULATED attestation"
-FATAL = "[SCONE|FATAL]"
+RUNTIME = "[SCONE|"
+FATAL = f"{RUNTIME}FATAL]"
 _FLUSH = 0.05
 _BATCH = 200
 
@@ -48,12 +49,17 @@ class Stage:
 
 @dataclass(frozen=True)
 class Ended:
-    """How it ended: exit code, the last lines of both streams, and whether time or memory ran out."""
+    """How it ended: exit code, the last lines of both streams, and whether time or memory ran out.
+
+    `complaint`: the last line that is not the runtime's, of standard error if there is one: the streams come in
+    no order.
+    """
 
     code: int
     tail: tuple[str, ...]
     timed_out: bool
     out_of_memory: bool
+    complaint: str = field(default="", compare=False)
 
     @property
     def refusal(self) -> str | None:
@@ -147,6 +153,7 @@ def _follow(
     timer = threading.Timer(stage.seconds, late)
     reader = threading.Thread(target=read, daemon=True, name=f"lines-{stage.name}")
     tail: deque[str] = deque(maxlen=40)
+    said = {"out": "", "err": ""}
     cancel.check()
     container.start()
     timer.start()
@@ -154,6 +161,8 @@ def _follow(
     try:
         for stream, text in _batches(lines):
             tail.extend(text)
+            spoken = [line.strip() for line in text if line.strip() and not line.startswith(RUNTIME)]
+            said[stream] = spoken[-1] if spoken else said[stream]
             emit(Lines(task=stage.name, stream="err" if stream == "err" else "out", text=text))
             if any(ATTESTED in line for line in text):
                 attested()
@@ -165,6 +174,7 @@ def _follow(
     return Ended(
         code=-1 if code is None else code,
         tail=tuple(tail),
+        complaint=said["err"] or said["out"],
         timed_out=timed_out.is_set(),
         out_of_memory=bool(state.get("OOMKilled")),
     )
