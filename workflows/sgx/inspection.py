@@ -14,7 +14,7 @@ from typing import Any
 
 from workflows.core.text import clean
 from workflows.sgx import elf, metadata, quote_format, sdk, sgxs, sigstruct
-from workflows.sgx.enclave import EXECUTE, PAGE
+from workflows.sgx.enclave import PAGE
 from workflows.sgx.region import Region, permissions
 from workflows.sgx.sigstruct import ATTRIBUTES, Sigstruct, flag_names
 from workflows.sgx.source import Malformed, Source
@@ -140,7 +140,11 @@ def _enclave(source: Source, plans: list[sdk.Plan], layout: bool, progress: Prog
         "pages": {"added": first.added, "measured": first.measured},
         "heap": first.heap,
         "threads": first.threads,
-        "warnings": [*_signer_warnings(first.signature), *_region_warnings(first.regions), *warnings],
+        "warnings": [
+            *_signer_warnings(first.signature),
+            *_code_warnings(first.open_code, first.writable_code),
+            *warnings,
+        ],
         "size": first.size,
         "ssa_frame_size": first.ssa_frame_size,
         "stream": first.stream,
@@ -169,7 +173,7 @@ def _stream(source: Source, layout: bool, signature: Path | None, progress: Prog
         "matches": found.mrenclave == signed.mrenclave if signed else None,
         "pages": {"added": found.added, "measured": found.measured},
         "threads": found.threads,
-        "warnings": [*warnings, *_region_warnings(found.areas)],
+        "warnings": [*warnings, *_code_warnings(found.open_code, found.writable_code)],
         "size": found.size,
         "ssa_frame_size": found.ssa_frame_size,
         "chunks": found.chunks,
@@ -177,6 +181,8 @@ def _stream(source: Source, layout: bool, signature: Path | None, progress: Prog
     }
     if layout:
         document["map"] = _map(found.areas)
+        if found.cut:
+            document["warnings"].append(f"the map ends after {len(found.areas):,} areas; there are more")
     return Inspection(document, signed is None or (document["matches"] is True and signed.valid))
 
 
@@ -263,14 +269,11 @@ def _signer_warnings(found: Sigstruct) -> list[str]:
     return warnings
 
 
-def _region_warnings(regions: Iterable[Region]) -> list[str]:
-    added = [region for region in regions if region.added and region.flags & EXECUTE]
-    open_pages = sum(region.pages for region in added if not region.measured)
-    writable = sum(region.pages if region.flags & 2 else len(region.writable) for region in added)
+def _code_warnings(unmeasured: int, writable: int) -> list[str]:
     warnings = []
-    if open_pages:
+    if unmeasured:
         warnings.append(
-            f"{open_pages:,} executable pages are not measured: a loader can fill them with any code"
+            f"{unmeasured:,} executable pages are not measured: a loader can fill them with any code"
         )
     if writable:
         warnings.append(f"{writable:,} pages can be written and executed")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from workflows.sgx import metadata, records, sigstruct
 from workflows.sgx.elf import Elf, Segment
-from workflows.sgx.enclave import PAGE, TCS, pages
+from workflows.sgx.enclave import EXECUTE, PAGE, TCS, WRITE, pages
 from workflows.sgx.metadata import Metadata
 from workflows.sgx.region import Region
 from workflows.sgx.sigstruct import Sigstruct
@@ -58,6 +58,19 @@ class Plan:
     def threads(self) -> int:
         """Thread control pages that are loaded."""
         return sum(region.pages for region in self.regions if region.added and region.flags == TCS)
+
+    @property
+    def open_code(self) -> int:
+        """Executable pages that are loaded and not measured."""
+        return sum(region.pages for region in self._code() if not region.measured)
+
+    @property
+    def writable_code(self) -> int:
+        """Pages that can be written and executed."""
+        return sum(region.pages if region.flags & WRITE else len(region.writable) for region in self._code())
+
+    def _code(self) -> Iterator[Region]:
+        return (region for region in self.regions if region.added and region.flags & EXECUTE)
 
     def measure(self, source: Source, progress: Callable[[int, int], None] | None = None) -> str:
         """MRENCLAVE, 64 hex digits; `progress` gets pages done and their number."""

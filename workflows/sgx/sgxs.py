@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from workflows.sgx.enclave import CHUNK, PAGE, TCS
+from workflows.sgx.enclave import CHUNK, EXECUTE, PAGE, TCS, WRITE
 from workflows.sgx.records import BackgroundDigest
 from workflows.sgx.region import Region
 from workflows.sgx.source import Malformed, Source
@@ -28,7 +28,10 @@ _ZEROS = bytes(48)
 
 @dataclass
 class Summary:
-    """What a stream adds. `areas` are runs of equal pages (the first 4096), `odd` what is not canonical."""
+    """What a stream adds. `areas` are runs of equal pages (the first 4096; `cut` when there are more).
+
+    `open_code` are executable pages that are not wholly measured, `writable_code` those that can be written.
+    """
 
     size: int = 0
     ssa_frame_size: int = 0
@@ -38,8 +41,11 @@ class Summary:
     chunks: int = 0
     unmeasured: int = 0
     threads: int = 0
+    open_code: int = 0
+    writable_code: int = 0
+    cut: bool = False
     areas: list[Region] = field(default_factory=list)
-    odd: list[str] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)  # what is not canonical
 
 
 class _Rows:
@@ -210,6 +216,9 @@ class _Walk:
         found.measured += count if chunks else 0
         found.chunks += count * chunks
         found.threads += count if flags & 0xFF00 == TCS else 0
+        if flags & EXECUTE and flags & 0xFF00 != TCS:
+            found.open_code += count if chunks < 16 else 0
+            found.writable_code += count if flags & WRITE else 0
         kind = "tcs" if flags & 0xFF00 == TCS else "pages"
         if chunks not in (0, 16):
             kind += f", {chunks} of 16 chunks measured"
@@ -218,6 +227,8 @@ class _Walk:
             found.areas[-1] = Region(kind, last.offset, last.pages + count, flags, True, last.measured)
         elif len(found.areas) < _MOST_AREAS:
             found.areas.append(Region(kind, offset, count, flags, True, bool(chunks)))
+        else:
+            found.cut = True
 
     def _odd(self, text: str) -> None:
         if len(self.found.odd) < 8:
