@@ -17,17 +17,13 @@ class Actions(Provider):
 
     async def discover(self) -> Hits:
         for action in self._possible():
-            yield DiscoveryHit(
-                Content(action.help),
-                partial(self.screen.run_action, action.action),
-                action.help,
-                action.title,
-            )
+            command = partial(self.screen.run_action, action.action)
+            yield DiscoveryHit(Content(_text(action)), command, _text(action))
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for action in self._possible():
-            text = f"{action.help} ({action.title})"
+            text = _text(action)
             score = matcher.match(text)
             if score > 0:
                 command = partial(self.screen.run_action, action.action)
@@ -41,3 +37,7 @@ class Actions(Provider):
             node = self.app if namespace == "app" else self.screen
             if node.check_action(name, parameters):
                 yield action
+
+
+def _text(action: Action) -> str:
+    return f"{action.title}: {action.help}"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from recordings import events, is_, until
 from textual.pilot import Pilot
 
+from tests.tui.recordings import events, is_, until
 from tui.answers import AnswerWanted, FormWanted, Want, WordWanted
 from tui.app import Creamtea
 from tui.feed import Feed, Item
@@ -27,7 +27,12 @@ class Staged:
     title = "hello-sgx ▸ onboard"
 
     def __init__(
-        self, items: Sequence[Item], *, workflow: str = "onboard", live: bool = True, patient: bool = False
+        self,
+        items: Sequence[Item],
+        *,
+        workflow: str = "onboard",
+        live: bool = True,
+        patient: Collection[str] = (),
     ) -> None:
         self.steps: Sequence[Step] = cli.catalog().workflow(workflow)
         self.items = list(items)
@@ -44,7 +49,7 @@ class Staged:
             feed.put(item)
 
     def patient(self, step: str) -> bool:
-        return self._patient
+        return step in self._patient
 
     def cancel(self) -> None:
         self.cancelled += 1
@@ -85,12 +90,85 @@ def asking(name: str) -> list[Item]:
     return [*found, AnswerWanted(asked)]
 
 
+def wrong(name: str, field: str, value: str, problem: str) -> FormWanted:
+    """A form that came back because of one value."""
+    wanted = form(name)
+    filled = [
+        Filled(one.field, value, "asked", problem) if one.field.name == field else one for one in wanted.form
+    ]
+    return FormWanted(wanted.step, filled, wanted.choices)
+
+
+def cancelled() -> list[Item]:
+    """A build that the person stopped."""
+    running = until("stages", lambda event: "epoch 7" in str(getattr(event, "text", "")))
+    error = {"name": "cancelled", "message": "cancelled", "hint": ""}
+    ended = StepEnded(
+        at=running[-1].at, step="build", outcome="cancelled", outputs={}, seconds=2.0, error=error
+    )
+    return [*running, ended, WordWanted(step("build"), Cancelled())]
+
+
 def failing() -> list[Item]:
     """A build that failed and waits for a word."""
     found = until("broken", is_("step_ended", "build"))
     ended = found[-1]
     assert isinstance(ended, StepEnded) and ended.error is not None
     return [*found, WordWanted(step("build"), Failed(ended.error["message"], ended.error["hint"]))]
+
+
+def states() -> dict[str, Callable[[], Staged]]:
+    """Every state of the wizard that is worth a look, by name."""
+    doctor, network = (
+        until("onboard", is_("step_ended", "doctor")),
+        until("onboard", is_("step_ended", "network")),
+    )
+    base, dockerfile = (until("onboard", is_("step_ended", name)) for name in ("base_image", "dockerfile"))
+    deployed, stored, pushed = (
+        until("onboard", is_("step_ended", name))
+        for name in ("deploy_app", "encrypt_dataset", "push_secrets")
+    )
+    reference = "sconecuratedimages/public-apps:python-3.7.3-alpine3.10-scone3.0"
+    long_path = "/home/ada/a/path/that/does/not/fit/into/the/field/of/a/narrow/screen/at/all/people.csv"
+    return {
+        "doctor_read": lambda: Staged([*doctor, form("network", network="localnet")], patient=("doctor",)),
+        "network_form": lambda: Staged([*doctor, form("network", network="localnet")]),
+        "base_form": lambda: Staged([*network, form("base_image", language="python", base_image=reference)]),
+        "dockerfile_form": lambda: Staged(
+            [*base, form("dockerfile", heap="1G", entrypoint="python3 /app/src/app.py")]
+        ),
+        "document": lambda: Staged(asking("dockerfile")),
+        "build_form": lambda: Staged([*dockerfile, form("build", image="hello-sgx:0.1", builder="auto")]),
+        "build_running": lambda: Staged(
+            until("stages", lambda event: "epoch 7" in str(getattr(event, "text", "")))
+        ),
+        "build_failed": lambda: Staged(failing()),
+        "cancelled": lambda: Staged(cancelled()),
+        "measure_read": lambda: Staged(
+            until("onboard", is_("step_started", "deploy_app")), patient=("measure",)
+        ),
+        "deploy_question": lambda: Staged(asking("deploy_app")),
+        "dataset_form": lambda: Staged([*deployed, form("encrypt_dataset", dataset=long_path)]),
+        "dataset_wrong": lambda: Staged(
+            [*deployed, wrong("encrypt_dataset", "dataset", "/nowhere", "there is no file /nowhere")]
+        ),
+        "secrets_form": lambda: Staged(
+            [*stored, form("push_secrets", encrypt_result=True, requester_secret=["1=one", "2=two"])]
+        ),
+        "request_form": lambda: Staged([*pushed, form("request", category="0")]),
+        "request_question": lambda: Staged(asking("request")),
+        "password": lambda: Staged(
+            [
+                *deployed,
+                AnswerWanted(Asked(field="password", question="password of 0x90F7…b906", kind="secret")),
+            ]
+        ),
+        "watch_running": lambda: Staged(until("onboard", is_("lines", "watch", task="app"))),
+        "ended": lambda: Staged(events("onboard")),
+        "locked": lambda: Staged(
+            [Failed("another creamtea (process 4711) is running in this project", "wait for it, or stop it")]
+        ),
+    }
 
 
 def app(source: Staged) -> Creamtea:

@@ -11,22 +11,23 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.screen import Screen
-from textual.widgets import OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets import Static
 
 from tui.actions import START
 from tui.screens.why import Why
 from tui.widgets.keys import Keys
 from tui.widgets.line import Line
+from tui.widgets.options import Options
 from tui.widgets.prose import Prose, Said
 from workflows.core.failure import Failed
+from workflows.core.fields import Choice
 from workflows.core.text import clean
 
 if TYPE_CHECKING:
     from tui.app import Creamtea
 
 _CHOICES = (
-    ("onboard", "Onboard the app in this folder", "every step, explained, up to the decrypted result"),
+    ("onboard", "Onboard the app in this folder", "step by step, to the decrypted result"),
     ("demo", "See it on the bundled sample", "the same walk without a question"),
     ("deploy", "Deploy", "build, measure, deploy if an input changed"),
 )
@@ -59,7 +60,7 @@ class Start(Screen[None]):
                     "$foreground-muted",
                 )
             )
-            yield OptionList(*self._options(), markup=False, compact=True)
+            yield Options(self._choices())
             yield Prose(id="trouble")
         yield Keys()
 
@@ -68,15 +69,12 @@ class Start(Screen[None]):
             Content("creamtea"), Content.styled(clean(str(self._folder)), "$foreground-muted")
         )
 
-    def _options(self) -> list[Option]:
-        choices = list(_CHOICES)
+    def _choices(self) -> list[Choice]:
         last = _last(self._folder)
-        if last is not None:
-            choices.insert(0, ("resume", "Go on where the last run stopped", f"it was {last}"))
-        return [
-            Option(Content.assemble((title, "bold"), (f"\n  {note}", "$foreground-muted")), id=name)
-            for name, title, note in choices
-        ]
+        resume = (
+            [] if last is None else [Choice("resume", "Go on where the last run stopped", f"it was {last}")]
+        )
+        return [*resume, *(Choice(*choice) for choice in _CHOICES)]
 
     def trouble(self, failure: Failed) -> None:
         """Say why nothing could be started."""
@@ -84,19 +82,19 @@ class Start(Screen[None]):
             [Said(failure.message, "✗", "$error bold", "$error", failure.hint)]
         )
 
-    @on(OptionList.OptionSelected)
-    def _chosen(self, event: OptionList.OptionSelected) -> None:
+    @on(Options.Chosen)
+    def _chosen(self, event: Options.Chosen) -> None:
         from workflows import cli
 
         words = ["--project", str(self._folder)]
         app = cast("Creamtea", self.app)
         try:
-            if event.option_id == "resume":
+            if event.choice.value == "resume":
                 app.start(cli.parse_resume(words))
-            elif event.option_id == "demo":
+            elif event.choice.value == "demo":
                 app.start(cli.parse_run(["demo"]))
             else:
-                app.start(cli.parse_run([str(event.option_id), *words]))
+                app.start(cli.parse_run([event.choice.value, *words]))
         except Failed as failure:
             self.trouble(failure)
 

@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from tui.actions import APP, Action, shown_keys
 from tui.widgets.keys import Keys
+from tui.widgets.prose import Prose, Said
 
 
 class Why(ModalScreen[None]):
@@ -40,7 +41,8 @@ class Why(ModalScreen[None]):
             if self._command:
                 command = "\n".join(f"$ {line}" for line in self._command.splitlines())
                 yield Static(Content.assemble(("By hand\n", "bold"), command), classes="text")
-            yield Static(self._keys(getattr(self.app, "keymap", {})), classes="text")
+            yield Static(Content.styled("Keys", "bold"), classes="text")
+            yield self._keys(getattr(self.app, "keymap", {}))
         yield Keys()
 
     def action_move(self, where: str) -> None:
@@ -48,11 +50,12 @@ class Why(ModalScreen[None]):
         scroll = self.query_one(VerticalScroll)
         (scroll.scroll_up if where == "up" else scroll.scroll_down)(animate=False)
 
-    def _keys(self, keymap: Mapping[str, str]) -> Content:
-        rows = [Content.styled("Keys", "bold")]
-        for action in self._actions:
-            rows.append(Content.assemble((f"{shown_keys(action, keymap):<16}", "$accent"), " ", action.help))
-        return Content("\n").join(rows)
+    def _keys(self, keymap: Mapping[str, str]) -> Prose:
+        keys = Prose()
+        rows = [(shown_keys(action, keymap), action.help) for action in self._actions]
+        widest = max(len(shown) for shown, _ in rows)
+        keys.show([Said(f"{shown:<{widest}}  {help_}", " ") for shown, help_ in rows])
+        return keys
 
 
 def _flowing(text: str) -> str:

@@ -14,7 +14,6 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.css.query import NoMatches
 from textual.events import DescendantBlur, DescendantFocus, Resize
-from textual.screen import Screen
 from textual.widgets import Input
 
 from tui.actions import WIZARD
@@ -23,6 +22,7 @@ from tui.feed import Item
 from tui.hygiene import harmless
 from tui.model import RunModel, StepView
 from tui.run import LiveRun, Source
+from tui.screens.lines import LinesScreen
 from tui.screens.why import Why
 from tui.widgets.form import Form
 from tui.widgets.keys import Keys
@@ -31,6 +31,7 @@ from tui.widgets.outcome import outcome
 from tui.widgets.prose import Prose
 from tui.widgets.question import Question
 from tui.widgets.rail import Rail
+from tui.widgets.still import StillInput
 from tui.widgets.work import Work
 from workflows.core.engine import Back
 from workflows.core.events import Event, StepEnded, now
@@ -40,10 +41,9 @@ if TYPE_CHECKING:
     from tui.app import Creamtea
 
 _LINES = ("find", "match", "error", "zoom", "follow", "copy", "copy_all")
-_CLIPBOARD = 100_000  # characters; terminals refuse more
 
 
-class Wizard(Screen[None]):
+class Wizard(LinesScreen):
     """One run. The app feeds it with `take` and has it drawn with `sync`, ten times a second.
 
     The view goes with the current step, unless the person looks at another one, or a step ended that left
@@ -79,7 +79,7 @@ class Wizard(Screen[None]):
                 yield Work(id="work")
                 yield Vertical(id="ask")
                 yield Prose(id="outcome")
-                yield Input(placeholder="find in these lines", id="find", compact=True)
+                yield StillInput(placeholder="find in these lines", id="find")
         yield Line(id="command")
         yield Keys()
 
@@ -322,7 +322,7 @@ class Wizard(Screen[None]):
     def action_look(self) -> None:
         """Leave the form or the document, or close the search."""
         if self.focused is self.query_one("#find"):
-            self._close_find()
+            self.close_find()
         else:
             self.set_focus(None)
             self._dirty = True
@@ -354,90 +354,20 @@ class Wizard(Screen[None]):
         self.set_focus(None)
         self._look_from_here(names[max(0, min(len(names) - 1, at))])
 
-    def action_pane(self, by: int) -> None:
-        """Show the next task that has lines; in a form go to the next field."""
-        if self.focused is not None:
-            self.focus_next() if by > 0 else self.focus_previous()
-        else:
-            self.query_one(Work).next_pane(by)
-
-    def action_tile(self) -> None:
-        """Several panes or one."""
-        self.query_one(Work).toggle_tiles()
-
-    def action_zoom(self) -> None:
-        """The lines alone, or everything again."""
-        self.toggle_class("-zoomed")
-        self._dirty = True
-        self.call_after_refresh(self.sync)
-
-    def action_follow(self) -> None:
-        """Back to the newest line."""
-        self.query_one(Work).pane.follow = True
-        self._redraw()
-
-    def action_scroll(self, where: Any) -> None:
-        """Scroll the lines or the notes."""
-        self.query_one(Work).scroll(where)
-        self._redraw()
-
-    def action_find(self) -> None:
-        """Ask what to look for."""
-        box = self.query_one("#find", Input)
-        box.display = True
-        box.focus()
-
-    @on(Input.Submitted, "#find")
-    def _find(self, event: Input.Submitted) -> None:
-        event.stop()
-        self._close_find()
-        pane = self.query_one(Work).pane
-        if not pane.find(event.value) if event.value else pane.find(""):
-            self.notify(f"“{event.value}” is not in these lines", markup=False)
-        self._redraw()
-
-    def _close_find(self) -> None:
-        self.query_one("#find", Input).display = False
-        self.set_focus(None)
-        self._redraw()
-
-    def action_match(self, direction: int) -> None:
-        """Next or previous match."""
-        pane = self.query_one(Work).pane
-        if pane.query_text:
-            pane.find(pane.query_text, direction)
-        self._redraw()
-
-    def action_error(self) -> None:
-        """Next line that looks like an error."""
-        if not self.query_one(Work).pane.find_error():
-            self.notify("no line looks like an error", markup=False)
-        self._redraw()
-
-    def _redraw(self) -> None:
+    def redraw(self) -> None:
         self._dirty = True
         self.sync()
 
-    def action_copy(self) -> None:
-        """Copy the lines in view by the terminal's own clipboard and say where the whole log is."""
-        self._copy(self.query_one(Work).pane.visible_text(), "the lines in view")
-
-    def action_copy_all(self) -> None:
-        """Copy all lines of the pane."""
-        text = "\n".join(self.query_one(Work).pane.ring)
-        self._copy(text[-_CLIPBOARD:], "all lines" if len(text) <= _CLIPBOARD else "the last lines")
+    @property
+    def log_file(self) -> str:
+        log = self.source.log_dir
+        return str(log / "steps" / f"{self._looked_at}.log") if log else ""
 
     def action_copy_command(self) -> None:
         """Copy the command of the step."""
         step = self.looked_at
         if step is not None and step.command:
-            self._copy(step.command, "the command")
-
-    def _copy(self, text: str, what: str) -> None:
-        self.app.copy_to_clipboard(text)
-        log = self.source.log_dir
-        where = f"; the whole log is {log / 'steps' / f'{self._looked_at}.log'}" if log else ""
-        self.notify(f"{what} went to the terminal's clipboard, if it has one{where}", markup=False)
+            self.send_to_clipboard(step.command, "the command")
 
     def action_why(self) -> None:
         """Why this step exists, and all keys."""

@@ -22,6 +22,7 @@ from tui.widgets.line import Line
 from tui.widgets.options import Options
 from tui.widgets.picker import Picker
 from tui.widgets.prose import Prose, Said
+from tui.widgets.still import StillArea, StillInput
 from workflows.core.fields import Choice, Field, Filled
 from workflows.core.text import clean
 
@@ -221,19 +222,18 @@ def _widget(filled: Filled, choices: Sequence[Choice], folder: Path | None) -> W
         return Options(_YES_NO, "yes" if value else "no", inline=True)
     if field.many:
         lines = [value] if isinstance(value, str) else list(value or ())
-        area = TextArea("\n".join(clean(str(line)) for line in lines), tab_behavior="focus", compact=True)
+        area = StillArea("\n".join(clean(str(line)) for line in lines), tab_behavior="focus")
         area.placeholder = field.metavar or "none"
         return area
     if choices:
         if len(choices) > _SHORT_LIST or not field.strict:
             return Picker(choices, text, strict=field.strict)
         return Options(choices, text)
-    return Input(
+    return StillInput(
         clean(text),
         placeholder=_placeholder(field),
         type="integer" if field.kind == "number" else "text",
         suggester=_Paths(folder) if field.kind == "path" and folder is not None else None,
-        compact=True,
     )
 
 

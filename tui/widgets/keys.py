@@ -49,18 +49,22 @@ class Keys(Widget):
                 shown = self.app.get_key_display(binding)
                 found.setdefault(binding.action, _Key(binding.key, shown, binding.description))
         keys = list(found.values())
-        while len(keys) > _LAST + 1 and sum(key.width + 1 for key in keys) > self.size.width:
+        while len(keys) > _LAST + 1 and sum(key.width + 1 for key in keys) > self.size.width + 1:
             del keys[-_LAST - 1]
         return keys
 
     def render(self) -> Content:
-        parts = [Content.assemble((key.shown, "$accent bold"), " ", key.title) for key in self._fitting()]
-        return Content(" ").join(parts).truncate(self.size.width, ellipsis=True)
+        keys = self._fitting()
+        parts = [Content.assemble((key.shown, "$accent bold"), " ", key.title) for key in keys]
+        return Content(" " * self._gap(keys)).join(parts).truncate(self.size.width, ellipsis=True)
+
+    def _gap(self, keys: list[_Key]) -> int:
+        return 2 if sum(key.width + 2 for key in keys) <= self.size.width + 2 else 1
 
     def on_click(self, event: Click) -> None:
-        at = 0
-        for key in self._fitting():
-            at += key.width + 1
+        at, keys = 0, self._fitting()
+        for key in keys:
+            at += key.width + self._gap(keys)
             if event.x < at:
                 self.app.simulate_key(key.key)
                 return

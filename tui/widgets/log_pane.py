@@ -114,6 +114,11 @@ class LogPane(ScrollView, can_focus=False):
         needle = text.casefold()
         return self._seek(lambda line: needle in line.casefold(), direction)
 
+    def clear_search(self) -> None:
+        """No match is marked any more."""
+        self.query_text, self._current = "", -1
+        self.refresh()
+
     def find_error(self) -> bool:
         """Move to the next line that looks like an error."""
         return self._seek(lambda line: ERROR.search(line) is not None, 1)

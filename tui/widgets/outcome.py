@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tui.answers import WordWanted
 from tui.widgets.prose import Said
 from tui.widgets.work import Work
+from workflows.core.failure import Cancelled
 from workflows.core.text import plural
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def _failure(screen: Wizard) -> list[Said]:
     message = step.error.get("message") or step.error.get("name") or "no reason was given"
     if step.speaking:  # its further lines are the end of a log that is in view
         message = _shortened(message.split("\n")[0])
+    if stopped and message == Cancelled().message:
+        message = "stopped; what is finished stays"
     mark, style, strong = ("■", "$warning bold", "") if stopped else _BAD
     said = Said(message, mark, style, strong, step.error.get("hint") or "")
     if isinstance(screen.want, WordWanted) and screen.at_current:

@@ -14,6 +14,7 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from tui.widgets.prose import Prose, Said
+from tui.widgets.still import StillInput
 from workflows.core.fields import Choice
 from workflows.core.text import clean
 
@@ -45,7 +46,7 @@ class Picker(Vertical):
     def compose(self) -> ComposeResult:
         known = any(choice.value == self._initial for choice in self._all)
         typed = "" if known or self._strict else clean(self._initial)
-        yield Input(typed, placeholder="type to search", classes="search", compact=True)
+        yield StillInput(typed, placeholder="type to search", classes="search")
         yield OptionList(markup=False, compact=True)
         yield Prose()
 

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
 
-_LABEL = re.compile(r"\S(?:.{0,14}?\S)? {2,}(?=\S)")  # `you pay      at most …`: what follows is a column
+_LABEL = re.compile(r"\S(?:.{0,18}?\S)? {2,}(?=\S)")  # `you pay      at most …`: what follows is a column
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from tui.hygiene import document, prose
 from tui.widgets.line import Line
 from tui.widgets.options import Options
 from tui.widgets.prose import Prose, Said
+from tui.widgets.still import StillArea, StillInput
 from workflows.core.events import Asked
 from workflows.core.failure import Cancelled
 from workflows.core.fields import Choice
@@ -26,11 +27,11 @@ from workflows.core.text import clean
 _HINTS = {
     "confirm": "y yes · n or escape no · enter takes the marked one",
     "document": "ctrl+r keeps it and goes on · escape leaves the editor",
-    "secret": "enter goes on · escape stops the step · what you type is not shown",
+    "secret": "enter goes on · escape stops the step · nothing is shown",
 }
 
 
-class Editor(TextArea):
+class Editor(StillArea):
     """A document; escape leaves it, so that the screen's keys work."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -69,10 +70,10 @@ class Question(Vertical):
             text, changed = document(self._default)
             if changed:
                 yield Static("! control characters were taken out of this text", markup=False)
-            yield Editor(text, show_line_numbers=True, soft_wrap=False, tab_behavior="indent", compact=True)
+            yield Editor(text, show_line_numbers=True, soft_wrap=False, tab_behavior="indent")
         else:
             default = "" if self.kind == "secret" else clean(self._default)
-            yield Input(default, password=self.kind == "secret", compact=True)
+            yield StillInput(default, password=self.kind == "secret")
         yield Line(classes="form-hint")
 
     def on_mount(self) -> None:
@@ -92,9 +93,18 @@ class Question(Vertical):
         elif self.kind != "confirm":
             self.post_message(self.Answered(self.query_one(Input).value))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return {"refuse": self.kind == "confirm", "stop": self.kind not in ("confirm", "document")}.get(
+            action, True
+        )
+
     def action_refuse(self) -> None:
-        """Escape: no, or no answer at all."""
-        self.post_message(self.Answered(False if self.kind == "confirm" else Cancelled()))
+        """No."""
+        self.post_message(self.Answered(False))
+
+    def action_stop(self) -> None:
+        """No answer at all."""
+        self.post_message(self.Answered(Cancelled()))
 
     def on_key(self, event: Key) -> None:
         if self.kind == "confirm" and event.key in ("y", "n"):

@@ -69,10 +69,15 @@ class Work(Vertical):
         self.query_one("#heading", Line).show(*heading(step, self._now))
         notes = self.query_one(Prose)
         notes.show(said(step)[: -1 if self._pending else None])
-        width, room = self.size.width, self.size.height - 1
+        zoomed = self.screen.has_class("-zoomed") and bool(step.speaking)
+        self.query_one("#heading").display = not zoomed
+        width, room = self.size.width, self.size.height - (not zoomed)
         wanted = notes.height_at(width)
         shown: list[TaskView] = []
-        if not step.speaking or self._chosen == NOTES:
+        if zoomed:
+            rows, notes_rows = 0, 0
+            shown = self._panes(step, width, room)
+        elif not step.speaking or self._chosen == NOTES:
             rows = min(len(step.rows), max(3, room - wanted))
             notes_rows = room - rows
         else:
