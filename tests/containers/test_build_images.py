@@ -104,6 +104,17 @@ def test_a_second_build_is_cached(engine: Engine, base: str, tag: str, tmp_path:
 
 
 @both
+def test_a_fresh_build_takes_nothing_from_the_cache(
+    engine: Engine, base: str, tag: str, tmp_path: Path, builder: str
+) -> None:
+    context = Context(tmp_path, f"FROM {base}\nRUN cat /proc/sys/kernel/random/uuid > /drawn\n")
+    finish(build(engine, context, tag=tag, builder=builder))
+    drawn = engine.read_file(tag, "/drawn")
+    finish(build(engine, context, tag=tag, builder=builder, fresh=True))
+    assert engine.read_file(tag, "/drawn") != drawn
+
+
+@both
 def test_a_target_and_files_in_memory(
     engine: Engine, base: str, tag: str, tmp_path: Path, builder: str
 ) -> None:

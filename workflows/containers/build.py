@@ -45,6 +45,7 @@ class _Order:
     args: Mapping[str, str]
     labels: Mapping[str, str]
     platform: str
+    fresh: bool
     cancel: Cancel | None
 
 
@@ -62,19 +63,21 @@ def build(
     labels: Mapping[str, str] | None = None,
     builder: Literal["auto", "buildkit", "classic"] = "auto",
     platform: str = PLATFORM,
+    fresh: bool = False,
     cancel: Cancel | None = None,
     log: IO[str] | None = None,
 ) -> Generator[Event, None, Built]:
     """Build and tag an image; yields what happens, returns Built.
 
-    Bases that are not local are pulled first, with the user's credentials. `log` gets every line. Raises
+    Bases that are not local are pulled first, with the user's credentials. `fresh`: no step comes from the
+    builder's cache. `log` gets every line. Raises
     BuildFailed with the failing instruction and its last lines; Failed, before the build starts, for what
     the engine's interface cannot do; Cancelled within a second of `cancel`: then no process, container or
     tag is left, only the builder's cache.
     """
     name = str(Reference.parse(tag)) if tag else None
     begun = time.monotonic()
-    work = _work(_Order(engine, context, target, args or {}, labels or {}, platform, cancel), builder)
+    work = _work(_Order(engine, context, target, args or {}, labels or {}, platform, fresh, cancel), builder)
     write = LogFile(log)
     try:
         while True:
@@ -217,6 +220,8 @@ def _parameters(order: _Order, kind: Kind, build_id: str) -> dict[str, str | lis
         "rm": "1",
         "forcerm": "1",  # removes the container of a failed step too
     }
+    if order.fresh:
+        parameters["nocache"] = "1"
     if order.target:
         parameters["target"] = order.target
     if kind == "buildkit":

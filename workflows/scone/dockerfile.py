@@ -31,6 +31,7 @@ RUNTIME, PROTECT = "runtime", "protect"
 _INTERPRETERS: dict[Language, str] = {"python": "python3", "node": "node"}
 _NPM = ("bash", "nodejs-npm")  # what iExec's Node base lacked
 _WIDTH = 100
+_EPOCH = 315619200  # 1980-01-02: the earliest day that a zip archive can hold in every time zone
 
 
 def default_entrypoint(project: Project) -> str:
@@ -143,13 +144,16 @@ def _dependencies(project: Project, home: str) -> Iterator[str]:
         "# Dependencies before the code, so that a change of the code does not install them again.\n"
         "# SCONE_MODE=sim: there is no enclave while an image is built.\n"
     )
+    pip = f"RUN SCONE_MODE=sim SOURCE_DATE_EPOCH={_EPOCH} pip3 install --no-cache-dir"
+    if project.language == "python":
+        why += "# SOURCE_DATE_EPOCH: or each file that pip compiles has the time of this build in it.\n"
     if project.language == "python" and project.dependencies:
         copies = [copy([path], _folder("/build", path)) for path in project.dependencies]
-        install = f"RUN SCONE_MODE=sim pip3 install --no-cache-dir -r /build/{project.dependencies[0]}"
+        install = f"{pip} -r /build/{project.dependencies[0]}"
         yield why + "\n".join([*copies, install])
     elif project.language == "python" and project.requirements:
         wanted = " \\\n    ".join(shlex.quote(item) for item in project.requirements)
-        yield why + f"RUN SCONE_MODE=sim pip3 install --no-cache-dir \\\n    {wanted}"
+        yield why + f"{pip} \\\n    {wanted}"
     elif project.language == "node" and project.dependencies:
         verb = "ci" if len(project.dependencies) > 1 else "install"
         target = "/" if home == "/" else f"{home}/"

@@ -76,7 +76,7 @@ class Tree:
 def read(blocks: Iterator[bytes], texts: Callable[[str], bool], cancel: Cancel | None = None) -> Tree:
     """The tree of an image's root folder, from the engine's tar of `/`. texts: whose lines are wanted."""
     tree = Tree()
-    with tarfile.open(fileobj=_Stream(blocks), mode="r|", bufsize=_BLOCK) as archive:
+    with tarfile.open(fileobj=Stream(blocks), mode="r|", bufsize=_BLOCK) as archive:
         for member in archive:
             if cancel is not None:
                 cancel.check()
@@ -138,7 +138,7 @@ def _hash(
     return digest.hexdigest()
 
 
-class _Stream(io.RawIOBase):
+class Stream(io.RawIOBase):
     """A file over blocks."""
 
     def __init__(self, blocks: Iterator[bytes]) -> None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflows.core.events import Noted
+from workflows.core.events import Event, Noted
 from workflows.core.failure import Failed
 from workflows.core.fields import Choice, Field
 from workflows.core.step import Context, Done, Step, Work
+from workflows.core.text import plural
 from workflows.steps import world
 
 if TYPE_CHECKING:
+    from workflows.containers.build import Built
     from workflows.containers.context import Context as BuildContext
 
 INPUTS = "creamtea.inputs"
 OURS = ("creamtea.toml", "creamtea-results")  # they change with every run and belong in no image
+_MOST_FINDINGS = 8
 
 
 def _image(ctx: Context) -> str:
@@ -64,6 +67,10 @@ class Build(Step):
             help="with a registry's name in front (registry.example/app:1) it is pushed there on deploy",
         ),
         Field("builder", "Builder", "choice", default="auto", choices=_builders, manifest="builder"),
+        Field(
+            "twice", "Build twice", "confirm", default=False,
+            help="build again from nothing and name the first layer and file that differ",
+        ),
     )  # fmt: skip
 
     def command(self, ctx: Context) -> str:
@@ -72,7 +79,8 @@ class Build(Step):
         return f"docker build --platform linux/amd64{option} -t {ctx['image']} ."
 
     def inputs(self, ctx: Context) -> dict[str, object]:
-        return {"image": ctx["image"], "builder": ctx["builder"], "context": self._digest(ctx)}
+        twice = {"twice": True} if ctx["twice"] else {}
+        return {"image": ctx["image"], "builder": ctx["builder"], "context": self._digest(ctx), **twice}
 
     def done(self, ctx: Context) -> Done | None:
         found = world.engine(ctx).image(str(ctx["image"]))
@@ -82,6 +90,8 @@ class Build(Step):
         outputs = {"image": ctx["image"], "image_id": found.id, "seconds": 0.0, "log": log}
         if ctx.previous is not None and ctx.previous.data["outputs"].get("image_id") == found.id:
             outputs = dict(ctx.previous.data["outputs"])
+        elif ctx["twice"]:
+            return None
         return Done(outputs, f"{ctx['image']} was built from these very inputs")
 
     def run(self, ctx: Context) -> Work:
@@ -99,16 +109,34 @@ class Build(Step):
         for change in changes:
             told = f"line {change.line}: {change.before} is built from {change.after}"
             yield Noted(text=told, hint=f"{base['stand_in']}; only in what is sent, not on disk")
+        yield from _lint(ctx, context)
         log = ctx.run_dir / "steps" / "build.log"
         built = yield from build(
             world.engine(ctx), context, tag=str(ctx["image"]), builder=ctx["builder"],
             labels={INPUTS: self._digest(ctx)}, cancel=ctx.cancel,
         )  # fmt: skip
         yield Noted(text=f"{ctx['image']} is {built.image_id[:19]}…, built by {built.builder}")
+        again = None
+        if ctx["twice"]:
+            again = yield from self._again(ctx, context, built)
         return {
             "image": ctx["image"], "image_id": built.image_id, "seconds": round(built.seconds, 3), "log": str(log),
-            "builder": built.builder,
+            "builder": built.builder, "twice": again,
         }  # fmt: skip
+
+    def _again(
+        self, ctx: Context, context: BuildContext, built: Built
+    ) -> Generator[Event, Any, dict[str, Any]]:
+        """Build from nothing and compare; Failed when something that is measured differs."""
+        from workflows.scone import reproduce
+
+        found = yield from reproduce.again(
+            world.engine(ctx), context, built.image_id, builder=built.builder,
+            labels={INPUTS: self._digest(ctx)}, cancel=ctx.cancel,
+        )  # fmt: skip
+        yield from reproduce.told(found)
+        reproduce.refuse(found)
+        return found.document()
 
     def context(self, ctx: Context) -> Any:
         """What is sent to the builder, and the lines of the Dockerfile that were changed for it."""
@@ -126,3 +154,22 @@ class Build(Step):
         """The hash of all that the build reads: the archive, base included by its name."""
         context, _ = self.context(ctx)
         return str(context.digest())
+
+
+def _lint(ctx: Context, context: BuildContext) -> Iterator[Event]:
+    """What will make the next build differ from this one."""
+    from workflows.scone import lint_reproducible
+
+    text = Path(str(ctx.outputs["dockerfile"]["path"])).read_text()
+    found = lint_reproducible.check(text, context.paths(), read=lambda path: _text(context.folder / path))
+    for finding in found[:_MOST_FINDINGS]:
+        yield Noted(level=finding.level, text=f"line {finding.line}: {finding.text}", hint=finding.hint)
+    if (rest := len(found) - _MOST_FINDINGS) > 0:
+        yield Noted(text=f"and {plural(rest, 'more finding')} on what is not reproducible")
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return None
