@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
     from web3 import Web3
 
-State = Literal["mined", "pending", "replaced", "absent"]
+State = Literal["mined", "reverted", "pending", "replaced", "absent"]
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,7 @@ class Connection:
                     raise
 
     def state(self, transaction: Transaction) -> State:
-        """Mined, pending, replaced by another of its nonce, or absent (never sent, or dropped)."""
+        """Mined, mined and reverted, pending, replaced by another of its nonce, or absent (never sent, or dropped)."""
         from eth_typing import HexStr
         from web3.exceptions import TransactionNotFound
 
@@ -233,7 +233,9 @@ class Connection:
                 found = self.w3.eth.get_transaction(HexStr(transaction.hash))
             except TransactionNotFound:
                 return "replaced" if used > transaction.nonce else "absent"
-            return "pending" if found.get("blockNumber") is None else "mined"
+            if found.get("blockNumber") is None or (receipt := self._receipt(transaction)) is None:
+                return "pending"
+            return "mined" if receipt["status"] == 1 else "reverted"
 
     def wait(
         self,

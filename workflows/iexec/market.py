@@ -21,7 +21,8 @@ def workerpool_order(network: Network, category: int, tag: str, pool: str | None
     """
     if network.workerpool_api:
         query = urlencode({"category": category, "tag": tag})
-        return _order(_get(f"{network.workerpool_api}/workerpoolorder?{query}"), category)
+        found = _get(f"{network.workerpool_api}/workerpoolorder?{query}")
+        return _order(found, category, pool or network.workerpool)
     if not network.market:
         raise Missing(
             f"{network.name} has neither a workerpool nor a market to ask",
@@ -43,7 +44,12 @@ def workerpool_order(network: Network, category: int, tag: str, pool: str | None
             "try another category or pool; on live networks SCONE pools may be gone for good",
             name="no_workerpool_order",
         )
-    return _order(offers[0].get("order", offers[0]) if isinstance(offers[0], dict) else None, category)
+    first = (
+        offers[0].get("order", offers[0])
+        if isinstance(offers, list) and isinstance(offers[0], dict)
+        else None
+    )
+    return _order(first, category, pool or network.workerpool)
 
 
 def _get(url: str) -> Any:
@@ -57,10 +63,14 @@ def _get(url: str) -> Any:
     return reply.json()
 
 
-def _order(document: Any, category: int) -> WorkerpoolOrder:
+def _order(document: Any, category: int, pool: str | None) -> WorkerpoolOrder:
+    """The order, if it is what was asked for: what is signed next pays it."""
     order = WorkerpoolOrder.from_json(document)
+    wrong = ""
     if order.category != category:
-        raise Failed(
-            f"the pool answered for category {order.category}, asked was {category}", name="invalid_order"
-        )
+        wrong = f"of category {order.category}, asked was {category}"
+    elif pool and "." not in pool and order.workerpool != pool:  # a name has no address to compare
+        wrong = f"of workerpool {order.workerpool}, asked was {pool}"
+    if wrong:
+        raise Failed(f"the offered order is {wrong}", "Choose another --workerpool.", name="invalid_order")
     return order

@@ -138,8 +138,12 @@ def _new(ctx: Context, reference: str, digest: str) -> NewApp:
 
 
 def _bar(ctx: Context) -> None:
-    """A simulated fingerprint never reaches a live chain."""
-    if ctx.outputs["measure"].get("simulated") and not world.entry(ctx).simulated:
+    """A simulated fingerprint never reaches a live chain.
+
+    The image's label says so, and as a Dockerfile can drop labels, the base that it was built on too.
+    """
+    stood_in = ctx.outputs["base_image"]["stand_in"] is not None
+    if (stood_in or ctx.outputs["measure"]["simulated"]) and not world.entry(ctx).simulated:
         raise Failed(
             "this image was measured by the SIMULATED runtime",
             "build it on the real SCONE base first: creamtea run deploy --network NAME with an account at Scontain",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workflows.core.events import Noted, TaskChanged
-from workflows.core.failure import Failed
+from workflows.core.failure import Failed, Missing
 from workflows.core.fields import Choice, Field
 from workflows.core.step import Context, Step, Work
 from workflows.steps import world
@@ -42,6 +42,13 @@ class Network(Step):
 
     def run(self, ctx: Context) -> Work:
         network = world.entry(ctx)
+        ctx.outputs.pop(self.id, None)  # the one before, if the person came back to choose another
+        if ctx.workflow == "demo" and not network.simulated:
+            raise Missing(
+                f"the demo asks nothing, so it signs and pays on no live network: {network.name} is one",
+                "creamtea run onboard asks before it signs",
+                name="live_network",
+            )
         if network.embedded:
             network = yield from world.join(ctx)
             yield Noted(text=f"localnet on {network.rpc}; SGX and SCONE's runtime are SIMULATED")

@@ -7,6 +7,7 @@ import hmac
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,30 +147,28 @@ class PushSecrets(Step):
 def _plan(ctx: Context) -> Iterator[Secret]:
     from workflows.iexec import dataset, keys
 
-    def sms() -> Any:
-        return world.sms(ctx)
-
+    asked = partial(world.sms, ctx, sign=False)  # asking takes no wallet
     address = world.address(ctx)
     registered = ctx.outputs.get("encrypt_dataset", {}).get("dataset")
     if registered:
         yield Secret(
             "dataset key", f"key of dataset {registered}",
-            lambda: bool(sms().has_dataset_key(registered)),
-            lambda: sms().push_dataset_key(registered, dataset.read_key(key_file(ctx))),
+            lambda: asked().has_dataset_key(registered),
+            lambda: world.sms(ctx).push_dataset_key(registered, dataset.read_key(key_file(ctx))),
         )  # fmt: skip
     app = ctx.outputs["deploy_app"]["app"]
     if ctx["app_secret_file"]:
         yield Secret(
             "app secret", "app developer secret",
-            lambda: bool(sms().has_app_secret(app)),
-            lambda: sms().push_app_secret(app, _read(ctx, str(ctx["app_secret_file"]))),
+            lambda: asked().has_app_secret(app),
+            lambda: world.sms(ctx).push_app_secret(app, _read(ctx, str(ctx["app_secret_file"]))),
         )  # fmt: skip
     for number, name in secret_names(ctx).items():
         yield _requester(ctx, number, name, address)
     if ctx["encrypt_result"]:
         yield Secret(
             "result key", "public key that encrypts results (one for a wallet)",
-            lambda: bool(sms().has_result_key(address)) and _pushed(ctx) == _commitment(ctx),
+            lambda: asked().has_result_key(address) and _pushed(ctx) == _commitment(ctx),
             lambda: _push_result_key(ctx, keys.sms_value(_pair(ctx))),
             forever=False,
         )  # fmt: skip
@@ -178,7 +177,7 @@ def _plan(ctx: Context) -> Iterator[Secret]:
 def _requester(ctx: Context, number: int, name: str, address: str) -> Secret:
     return Secret(
         f"requester secret {number}", f"requester secret {number} ({name})",
-        lambda: bool(world.sms(ctx).has_requester_secret(address, name)),
+        lambda: world.sms(ctx, sign=False).has_requester_secret(address, name),
         lambda: world.sms(ctx).push_requester_secret(name, _read(ctx, _files(ctx)[number])),
     )  # fmt: skip
 

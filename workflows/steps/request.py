@@ -12,6 +12,7 @@ from workflows.core.step import Context, Done, Step, Work, digest
 from workflows.core.text import shorten
 from workflows.steps import world
 from workflows.steps.push_secrets import secret_names
+from workflows.steps.watch import lost
 
 if TYPE_CHECKING:
     from workflows.iexec.matching import Orders
@@ -82,6 +83,8 @@ class Request(Step):
         outputs = ctx.previous.data["outputs"]
         if world.poco(ctx, sign=False).view_deal(str(outputs["deal"])) is None:
             return None
+        if lost(ctx, str(outputs["task"])):  # another try needs another deal
+            return None
         return Done(
             outputs, f"deal {shorten(outputs['deal'])} was made from these very inputs; --force makes another"
         )
@@ -100,6 +103,9 @@ class Request(Step):
         inputs = digest(self.inputs(ctx))
         orders = self._taken_up(ctx, inputs)
         if orders is None:
+            if ctx.previous is not None:
+                before = shorten(str(ctx.previous.data["outputs"]["deal"]))
+                yield Noted(text=f"deal {before} was made from these inputs; this makes another")
             orders = self._orders(ctx)
             yield from self._fund(ctx, orders)
             yield from self._tell(ctx, orders)
@@ -112,7 +118,7 @@ class Request(Step):
                 "intent", self.id, run=ctx.run, inputs=inputs, data={"orders": _to_json(orders)}
             )
         else:
-            yield Noted(text="taking up the orders that were signed before the interruption")
+            yield Noted(text="taking up the match that was sent before the interruption")
         chain = world.poco(ctx)
         hashes = self._hashes(ctx, orders)
         receipt = yield from world.transact(
@@ -199,9 +205,14 @@ class Request(Step):
         }
 
     def _taken_up(self, ctx: Context, inputs: str) -> Orders | None:
-        """Orders that were signed for the same inputs before a crash."""
-        pending = [entry for entry in ctx.journal.pending(self.id, inputs) if "orders" in entry.data]
-        return _from_json(pending[-1].data["orders"]) if pending else None
+        """Orders for the same inputs whose match was sent before a crash. Others bind nobody: they are signed anew."""
+        sent = {key for key, _ in world.sent(ctx, self.id)}
+        for entry in reversed(ctx.journal.pending(self.id, inputs)):
+            if "orders" in entry.data:
+                orders = _from_json(entry.data["orders"])
+                if self._hashes(ctx, orders)["request"] in sent:
+                    return orders
+        return None
 
     # Before the signature
 
@@ -250,7 +261,7 @@ class Request(Step):
             frozenset({world.address(ctx)}),
             needs_app_secret=bool(ctx["app_secret_file"]),
         )
-        checks = check(plan, world.poco(ctx, sign=False), world.sms(ctx))
+        checks = check(plan, world.poco(ctx, sign=False), world.sms(ctx, sign=False))
         good = sum(one.ok for one in checks)
         yield Noted(text=f"will it work ✓ {good} of {len(checks)} checks")
         for one in checks:
@@ -266,6 +277,7 @@ class Request(Step):
         from workflows.iexec.cost import rlc
 
         chain = world.poco(ctx)
+        world.settle(ctx, self.id, "deposit")
         lacking = self._cost(ctx, orders).total - chain.account_of(orders.request.requester).stake
         if lacking <= 0:
             return
@@ -274,7 +286,7 @@ class Request(Step):
         )
         if not agreed:
             raise Cancelled("nothing was requested", "iexec account deposit does it by hand")
-        key = f"deposit-{lacking}-{ctx.run}"
+        key = f"deposit {lacking} {ctx.run}"
         yield from world.transact(
             ctx, self.id, f"deposit {rlc(lacking)}", key, lambda: chain.deposit(lacking)
         )

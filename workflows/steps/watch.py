@@ -45,7 +45,9 @@ class Watch(Step):
         if end.status != "COMPLETED":
             cause = f"{end.cause}: " if end.cause else ""
             raise Failed(
-                cause + (end.message or "the task failed"), end.hint, name=end.cause or "task_failed"
+                cause + (end.message or "the task failed"),
+                end.hint or "what is mended here, a new request takes along: creamtea resume",
+                name=end.cause or "task_failed",
             )
         task = world.poco(ctx, sign=False).view_task(taskid)
         yield Noted(text=f"completed; the result is at {_location(task.results)}")
@@ -83,6 +85,22 @@ class Watch(Step):
                 )
                 return Ended(status.name, None, "", hint)
             ctx.cancel.wait(_POLL)
+
+
+def lost(ctx: Context, taskid: str) -> bool:
+    """Whether a task can no longer end well, by the chain's word or its worker's."""
+    from workflows.iexec.records import TaskStatus
+    from workflows.iexec.task_events import status_of
+    from workflows.iexec.worker_api import WorkerApi
+
+    chain, network = world.poco(ctx, sign=False), world.network(ctx)
+    task = chain.view_task(taskid)
+    if task.status is TaskStatus.COMPLETED:
+        return False
+    if task.status is TaskStatus.FAILED or 0 < task.final_deadline < chain.block_time():
+        return True
+    document = WorkerApi(network.workerpool_api).task(taskid, ctx.cancel) if network.workerpool_api else None
+    return document is not None and status_of(document) == "FAILED"
 
 
 def _location(results: bytes) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,30 +80,58 @@ def join(ctx: Context) -> Generator[Event, Any, Network]:
     """Start or find the localnet, hold it for this run, and return its network."""
     from workflows.localnet import client
 
-    lease = yield from listen(lambda emit: client.join(client.default_state(), emit, ctx.cancel), ctx.cancel)
-    return network(ctx, lease)
+    if ctx.has("lease") and not _lease(ctx).alive():
+        _forget_localnet(ctx)  # it went away, and what comes now has other ports
+    if not ctx.has("lease"):
+        lease = yield from listen(
+            lambda emit: client.join(client.default_state(), emit, ctx.cancel), ctx.cancel
+        )
+        ctx.keep("lease", lambda: lease, lambda it: it.close())
+    return network(ctx)
 
 
-def network(ctx: Context, lease: Lease | None = None) -> Network:
-    """The chosen network with all its addresses; the localnet is started if need be."""
+def network(ctx: Context) -> Network:
+    """The chosen network with all its addresses; the localnet is started if need be.
+
+    Missing when the steps before this one were done on another network.
+    """
     from workflows.iexec import networks
 
     chosen = entry(ctx)
-    if not chosen.embedded:
-        return chosen
-    if lease is None and not ctx.has("lease"):
-        from workflows.localnet import client
+    before = ctx.outputs.get("network", {}).get("name", chosen.name)
+    if before != chosen.name:
+        raise Missing(
+            f"the steps before this one were done on {before}, not on {chosen.name}",
+            "begin at the network: --from network",
+            name="other_network",
+        )
+    return networks.from_status(_lease(ctx).document) if chosen.embedded else chosen
 
-        lease = client.join(client.default_state(), lambda _: None, ctx.cancel)
-    held = ctx.keep("lease", lambda: _given(lease), lambda it: it.close())
-    return networks.from_status(held.document)
+
+def _lease(ctx: Context) -> Lease:
+    from workflows.localnet import client
+
+    def make() -> Lease:
+        return client.join(client.default_state(), lambda _: None, ctx.cancel)
+
+    return ctx.keep("lease", make, lambda it: it.close())
+
+
+def _forget_localnet(ctx: Context) -> None:
+    for name in ("lease", *(_at(ctx, what) for what in ("poco", "poco-signing", "sms", "sms-signing"))):
+        ctx.forget(name)
+
+
+def _at(ctx: Context, what: str) -> str:
+    """The name under which a thing of the chosen network is kept: a client of one never serves another."""
+    return f"{entry(ctx).name} {what}"
 
 
 def user_state(ctx: Context) -> Path:
     """Where a person's own things for this network are kept, across projects."""
     network(ctx)
     if entry(ctx).embedded:
-        return Path(str(ctx.keep("lease", lambda: _given(None)).document["state_dir"]))
+        return Path(str(_lease(ctx).document["state_dir"]))
     from platformdirs import user_data_path
 
     return user_data_path("creamtea") / "networks" / entry(ctx).name
@@ -113,12 +142,6 @@ def development_root(ctx: Context) -> bytes:
     return (user_state(ctx) / "keys" / "root.pem").read_bytes()
 
 
-def _given(lease: Lease | None) -> Lease:
-    if lease is None:
-        raise Failed("the localnet is not held", "run the network step first")
-    return lease
-
-
 # Wallet and chain
 
 
@@ -127,21 +150,25 @@ def account(ctx: Context) -> LocalAccount:
 
     Missing when a password is needed that no file gives; ask first with `unlock`.
     """
-    return ctx.keep("account", lambda: _open(ctx, None))
+    return ctx.keep(_signer(ctx), lambda: _open(ctx, None))
 
 
 def unlock(ctx: Context) -> Generator[Event, Any, LocalAccount]:
     """The signing account, asking for the wallet's password if no file gives it."""
-    if ctx.has("account") or _public(ctx) or ctx["password_file"]:
+    if ctx.has(_signer(ctx)) or _public(ctx) or ctx["password_file"]:
         return account(ctx)
     found = _wallet(ctx)
     password = yield Asked(field="password", question=f"password of {found.address}", kind="secret")
-    return ctx.keep("account", lambda: _open(ctx, str(password)))
+    return ctx.keep(_signer(ctx), lambda: _open(ctx, str(password)))
+
+
+def _signer(ctx: Context) -> str:
+    return _at(ctx, f"account {'' if _public(ctx) else ctx['wallet'] or ''}")
 
 
 def address(ctx: Context) -> str:
     """The address that signs, without unlocking its wallet."""
-    if ctx.has("account") or _public(ctx):
+    if ctx.has(_signer(ctx)) or _public(ctx):
         return str(account(ctx).address)
     return str(_wallet(ctx).address)
 
@@ -174,11 +201,12 @@ def _open(ctx: Context, password: str | None) -> LocalAccount:
         from workflows.localnet.genesis import account as public_account
 
         return public_account("requester")
+    found = _wallet(ctx)
     if password is None:
         if not ctx["password_file"]:
             raise Missing("the wallet is locked", "give --password-file FILE", name="no_password")
         password = wallet.read_password(Path(str(ctx["password_file"])))
-    return wallet.unlock(_wallet(ctx), ctx.hide(password), simulated=simulated)
+    return wallet.unlock(found, ctx.hide(password), simulated=simulated)
 
 
 def poco(ctx: Context, *, sign: bool = True) -> Poco:
@@ -190,7 +218,7 @@ def poco(ctx: Context, *, sign: bool = True) -> Poco:
         signer = account(ctx) if sign else None
         return Poco(place.rpc, place.hub, signer, chain_id=place.chain_id, gas_free=place.native or None)
 
-    return ctx.keep("poco-signing" if sign else "poco", make)
+    return ctx.keep(_at(ctx, "poco-signing" if sign else "poco"), make)
 
 
 def sms(ctx: Context, *, sign: bool = True) -> Sms:
@@ -204,7 +232,9 @@ def sms(ctx: Context, *, sign: bool = True) -> Sms:
             "SCONE left this network; use the localnet, or a network with an SMS of its own",
             name="no_sms",
         )
-    return ctx.keep("sms", lambda: Sms(url, account(ctx) if sign else None))
+    return ctx.keep(
+        _at(ctx, "sms-signing" if sign else "sms"), lambda: Sms(url, account(ctx) if sign else None)
+    )
 
 
 def transact(
@@ -215,18 +245,9 @@ def transact(
     The journal holds it before the chain does, so nothing is ever sent twice. `key` says what the
     transaction is for (an address, a deal): only one for the same purpose is taken up.
     """
-    from workflows.iexec.connection import Transaction
-
     chain = poco(ctx)
     yield TaskChanged(task="tx", title=title, state="running")
-    transaction: Transaction | None = None
-    for intent in reversed(ctx.journal.pending(step)):
-        if intent.data.get("key") != key:
-            continue
-        earlier = Transaction(**intent.data["transaction"])
-        if earlier.chain_id == chain.chain_id() and chain.state(earlier) in ("mined", "pending"):
-            transaction = earlier
-            break
+    transaction = next((one for name, one in sent(ctx, step) if name == key), None)
     if transaction is None:
         transaction = make()
         ctx.journal.append(
@@ -236,3 +257,29 @@ def transact(
     receipt = chain.wait(transaction, cancel=ctx.cancel.event)
     yield TaskChanged(task="tx", title=title, state="done", detail=f"block {receipt.block}")
     return receipt
+
+
+def sent(ctx: Context, step: str) -> Iterator[tuple[str, Transaction]]:
+    """Purpose and transaction of what a step journalled since it last ended well, newest first.
+
+    Only what the chain has, mined or waiting: one that was refused or dropped did nothing.
+    """
+    from workflows.iexec.connection import Transaction
+
+    chain = poco(ctx, sign=False)
+    for intent in reversed(ctx.journal.pending(step)):
+        if "transaction" not in intent.data:
+            continue
+        transaction = Transaction(**intent.data["transaction"])
+        if transaction.chain_id == chain.chain_id() and chain.state(transaction) in ("mined", "pending"):
+            yield str(intent.data.get("key")), transaction
+
+
+def settle(ctx: Context, step: str, purpose: str) -> None:
+    """Wait for what was sent before a crash, under a key that begins so, and is not mined yet."""
+    chain = poco(ctx, sign=False)
+    for key, transaction in sent(ctx, step):
+        if key.startswith(purpose):
+            with contextlib.suppress(Failed):  # whatever became of it, the chain's state is asked next
+                chain.wait(transaction, cancel=ctx.cancel.event)
+    ctx.cancel.check()
