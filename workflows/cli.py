@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import contextlib
+import io
 import json
 import os
 import signal
@@ -16,11 +18,11 @@ import workflows.commands
 import workflows.steps
 from workflows.core.catalog import Catalog, discover
 from workflows.core.command import Command
-from workflows.core.engine import CRASHED, Engine, stumbled
-from workflows.core.events import Event
+from workflows.core.engine import Engine, stumbled
+from workflows.core.events import Event, harmless
 from workflows.core.failure import Cancelled, Failed, Missing
 from workflows.core.fields import Field
-from workflows.core.journal import Journal
+from workflows.core.journal import FOLDER, Journal
 from workflows.core.manifest import Manifest
 from workflows.core.record import Recorder, new_run, replay, runs
 from workflows.core.step import Context, Step
@@ -60,6 +62,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code of contracts.md."""
     words = list(sys.argv[1:] if argv is None else argv)
     as_json = "--json" in words
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # what a locale or a file's name cannot say must not end a run
+            stream.reconfigure(errors="replace")
     try:
         return _dispatch(words)
     except Failed as failure:
@@ -72,8 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("CREAMTEA_DEBUG"):
             raise
-        explain(stumbled(error), as_json)
-        return CRASHED
+        return explain(stumbled(error), as_json)
 
 
 def _dispatch(words: list[str]) -> int:
@@ -123,11 +129,12 @@ def _first(thing: object) -> str:
 
 def explain(failure: Failed, as_json: bool = False) -> int:
     """Tell what ended the program early, on stderr (and as a document); its exit code."""
+    message, told = clean(failure.message), clean(failure.hint)
     if as_json:
-        error = {"name": failure.name, "message": failure.message, "hint": failure.hint}
+        error = {"name": failure.name, "message": message, "hint": told}
         print(json.dumps({"v": 1, "error": error}, ensure_ascii=False))
-    hint = f"\n  → {failure.hint}" if failure.hint else ""
-    print(f"{PROGRAM}: {failure.message}{hint}", file=sys.stderr)
+    hint = f"\n  → {told}" if told else ""
+    print(f"{PROGRAM}: {message}{hint}", file=sys.stderr)
     return failure.exit_code
 
 
@@ -144,8 +151,9 @@ def run_parser(name: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="events as NDJSON on standard output")
     parser.add_argument("--yes", "-y", action="store_true", help="confirm everything and ask nothing")
     parser.add_argument("--verbose", "-v", action="store_true", help="show every line of output")
-    parser.add_argument("--from", dest="start", metavar="STEP", default="", help="begin at this step")
-    parser.add_argument("--only", metavar="STEP", default="", help="run this step alone")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--from", dest="start", metavar="STEP", default="", help="begin at this step")
+    part.add_argument("--only", metavar="STEP", default="", help="run this step alone")
     parser.add_argument("--force", action="store_true", help="do again what is done")
     group = parser.add_argument_group("fields of the steps")
     for step in catalog().steps:
@@ -177,13 +185,29 @@ def _told(field: Field) -> str:
 
 
 def parse_run(words: Sequence[str]) -> argparse.Namespace:
-    """The namespace of `run WORDS`; `given` holds the values of fields."""
+    """The namespace of `run WORDS`; `given` holds the values of fields, paths from where they were typed."""
     options = run_parser().parse_args(words)
-    names = {field.name for step in catalog().steps for field in step.fields}
+    known = {field.name: field for step in catalog().steps for field in step.fields}
     options.given = {
-        name: value for name, value in vars(options).items() if name in names and value is not None
+        name: _typed(known[name], value)
+        for name, value in vars(options).items()
+        if name in known and value is not None
     }
     return options
+
+
+def _typed(field: Field, value: Any) -> Any:
+    """A path on the command line is the shell's, whatever the project; so it is the same when resumed."""
+    if field.kind == "path" and value and not value.startswith("~"):
+        return str(Path(value).absolute())
+    if field.name == "requester_secret":
+        return [_numbered(item) for item in value]
+    return value
+
+
+def _numbered(item: str) -> str:
+    number, equals, file = item.partition("=")
+    return number + equals + (file if not file or file.startswith("~") else str(Path(file).absolute()))
 
 
 def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
@@ -198,7 +222,9 @@ def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
         raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
     ctx = Context(folder, Journal(folder), Manifest(folder), workflow=workflow)
     # Known before their own steps ask for them, so that the image is built without these files.
-    ctx.values.update({name: options.given[name] for name in APART if name in options.given})
+    for name in APART:
+        if value := options.given.get(name) or os.environ.get(f"CREAMTEA_{name.upper()}"):
+            ctx.values[name] = value
     ctx.run, ctx.run_dir = new_run(ctx.state)
     return steps, ctx
 
@@ -230,28 +256,29 @@ def _run(options: argparse.Namespace) -> int:
         JsonPrinter(sys.stdout) if options.json else PlainPrinter(sys.stdout, steps, verbose=options.verbose)
     )
     answers = Prompts(ctx, sys.stdout, yes=options.yes) if ask else Unattended(yes=options.yes)
-    recorder = Recorder(ctx.run_dir)
+    with ctx.journal.lock(), contextlib.closing(Recorder(ctx.run_dir)) as recorder, interrupts(ctx):
 
-    def emit(event: Event) -> None:
-        recorder(event)
-        printer(event)
+        def emit(event: Event) -> None:
+            recorder(event)
+            printer(event)
 
-    try:
-        with ctx.journal.lock(), interrupts(ctx):
-            engine = Engine(steps, ctx, emit, answers, given=options.given, environ=os.environ)
-            return engine.run(start=options.start, only=options.only, force=options.force)
-    finally:
-        recorder.close()
+        engine = Engine(steps, ctx, emit, answers, given=options.given, environ=os.environ)
+        return engine.run(start=options.start, only=options.only, force=options.force)
 
 
 @contextlib.contextmanager
 def interrupts(ctx: Context) -> Iterator[None]:
     """Ctrl-C and SIGTERM cancel the running step; a second one ends the program."""
 
+    asked = False
+
     def stop(number: int, _frame: object) -> None:
-        if ctx.cancel.is_set():
+        nonlocal asked
+        if asked:
             raise KeyboardInterrupt
-        ctx.cancel.set()
+        asked = True
+        # Not here: what it calls may want a lock that this very thread holds.
+        _thread.start_new_thread(ctx.cancel.set, ())
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -289,7 +316,10 @@ def _runs(words: Sequence[str]) -> int:
     _common(parser)
     parser.add_argument("--json", action="store_true", help="one JSON document")
     options = parser.parse_args(list(words))
-    found = runs(Journal(options.project.expanduser().resolve()).folder)
+    folder = options.project.expanduser().resolve()
+    if not folder.is_dir():
+        raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
+    found = runs(folder / FOLDER)
     if options.json:
         print(json.dumps({"v": 1, "runs": found}, ensure_ascii=False))
         return 0
@@ -375,7 +405,7 @@ def _command(command: Command, words: Sequence[str]) -> int:
     as_json = bool(options_given.pop("json"))
     # Progress of a command is for people, and standard output is for the document.
     progress = PlainPrinter(sys.stderr, [])
-    result = command.run(options_given, progress)
+    result = command.run(options_given, lambda event: progress(harmless(event)))
     if as_json:
         print(json.dumps({"v": 1, **result.document}, ensure_ascii=False))
     else:

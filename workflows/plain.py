@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
@@ -194,7 +196,8 @@ class Prompts(Unattended):
         if asked.kind == "document":
             return self._edit(asked)
         if asked.kind == "secret":
-            return getpass.getpass(f"  {asked.question}: ")
+            with _interruptible():
+                return getpass.getpass(f"  {asked.question}: ")
         reply = self._read(f"  {asked.question} [{'y/N' if asked.kind == 'confirm' else ''}] ")
         return reply.lower() in ("y", "yes") if asked.kind == "confirm" else reply
 
@@ -210,8 +213,13 @@ class Prompts(Unattended):
         with tempfile.NamedTemporaryFile("w+", suffix=f".{asked.field}") as file:
             file.write(text)
             file.flush()
-            subprocess.run([*shlex.split(editor), file.name], check=False)
-            return Path(file.name).read_text()
+            try:
+                subprocess.run([*shlex.split(editor), file.name], check=False)
+                return Path(file.name).read_text()
+            except (OSError, ValueError) as error:
+                raise Missing(
+                    f"{editor} cannot edit this: {error}", "set EDITOR to an editor of text", name="editor"
+                ) from None
 
     def _ask(self, filled: Filled) -> Any:
         field, value = filled.field, filled.value
@@ -238,15 +246,26 @@ class Prompts(Unattended):
             self._out.write(f"      … {len(choices) - 12} more\n")
 
     def _read(self, prompt: str) -> str:
-        self._out.write(prompt)
-        self._out.flush()
-        try:
+        with _interruptible():
+            self._ctx.cancel.check()  # asked for before we listened
+            self._out.write(prompt)
+            self._out.flush()
             line = sys.stdin.readline()
-        except KeyboardInterrupt:
-            raise Cancelled from None
         if not line:
             raise Cancelled("the input ended")
         return line.strip()
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C ends the waiting for a person at once; elsewhere it only asks the step to stop."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Cancelled from None
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _short(title: str) -> str:

@@ -74,11 +74,12 @@ class Decrypt(Command):
 
 def _private_key(options: Mapping[str, Any]) -> Any:
     from workflows.iexec import keys
+    from workflows.iexec.wallet import read_password
 
     (key_file,) = required(options, "key_file")
     passphrase = None
     if options["passphrase_file"]:
-        passphrase = Path(options["passphrase_file"]).expanduser().read_text().rstrip("\r\n")
+        passphrase = read_password(Path(options["passphrase_file"]))
     elif keys.is_protected(key_file):
         import getpass
         import sys

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from workflows.core.command import Argument, Command, Emit, Result
+from workflows.core.failure import Missing
 
 
 class Doctor(Command):
@@ -25,6 +26,8 @@ class Doctor(Command):
         from workflows.steps import doctor
 
         folder = Path(options["project"]).expanduser().resolve()
+        if not folder.is_dir():
+            raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
         ctx = Context(folder, Journal(folder), Manifest(folder), values={"network": options["network"]})
         try:
             checks = [probe() for probe in doctor.probes(ctx)]

@@ -23,9 +23,11 @@ class Encrypt(Command):
 
     def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
         from workflows.iexec import dataset
+        from workflows.iexec.streams import reading
 
         source, output, key_file = required(options, "file", "output", "key_file")
-        existed = key_file.exists()
+        with reading(source):  # a key is made only for what can be read
+            existed = key_file.exists()
         made = dataset.encrypt(
             source,
             output,

@@ -196,6 +196,7 @@ class Engine:
         try:
             while True:
                 event = work.throw(Cancelled()) if self.ctx.cancel.is_set() else work.send(answer)
+                event = events.harmless(event)  # whoever answers shows it too
                 self._emit(event)
                 answer = self.answers.answer(event) if isinstance(event, Asked) else None
                 if isinstance(event, Asked) and event.kind == "secret" and answer:
@@ -242,7 +243,7 @@ class Engine:
         try:
             return Filled(field, field.parse(value, self.ctx), source)
         except ValueError as error:
-            return Filled(field, value, source, str(error))
+            return Filled(field, value, source, clean(str(error)))
 
     def _resolve(self, field: Field) -> tuple[Any, Source]:
         if self._given.get(field.name) is not None:
@@ -336,6 +337,8 @@ def stumbled(error: Exception) -> Failed:
             "check the disk, the path and its mode, then go on",
             name="system",
         )
+    if isinstance(error, RuntimeError) and "home directory" in str(error):
+        return Unavailable("this user has no home folder", "set HOME to a folder of yours", name="system")
     return Stumbled(
         f"creamtea stumbled: {type(error).__name__}: {clean(str(error))}",
         "this is our bug; the traceback is in the step's log",

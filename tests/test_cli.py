@@ -1,0 +1,205 @@
+"""The command line: exit codes, one document on standard output, values from flags, files and the environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflows import cli
+
+CODE = "import sys; from workflows.cli import main; sys.exit(main())"
+
+
+def creamtea(
+    *words: str | Path, env: dict[str, str] | None = None, **options: Any
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", CODE, *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **(env or {})},
+        **options,
+    )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder with blanks, a dash in front and letters of another script."""
+    folder = tmp_path / "-приложение é 1"
+    folder.mkdir()
+    (folder / "app.py").write_text("print('hello')\n")
+    return folder
+
+
+WRONG = [
+    (("run", "onboard", "--bogus"), 2, "usage"),
+    (("run", "nothing"), 2, "missing"),
+    (("run",), 2, "usage"),
+    (("run", "onboard", "--from", "build", "--only", "build"), 2, "usage"),
+    (("run", "onboard", "--project", "/nonexistent"), 2, "missing"),
+    (("runs", "--project", "/nonexistent"), 2, "missing"),
+    (("resume", "--project", "/nonexistent"), 2, "missing"),
+    (("doctor", "--project", "/nonexistent"), 2, "missing"),
+    (("doctor", "--network", "nowhere"), 2, "unknown_network"),
+    (("steps", "--bogus"), 2, "usage"),
+    (("stpes",), 2, "usage"),
+    (("localnet",), 2, "usage"),
+    (("localnet", "export", "out"), 3, "localnet"),
+    (("decrypt", "nothing"), 2, "usage"),
+    (("encrypt", "nothing", "--output", "o", "--key-file", "k"), 2, "missing"),
+    (("replay", "nothing"), 2, "missing"),
+    (("explain",), 2, "usage"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "name"), WRONG, ids=[" ".join(words) for words, _, _ in WRONG])
+def test_what_ends_early_is_one_document_with_the_right_exit_code(
+    tmp_path: Path, words: tuple[str, ...], code: int, name: str
+) -> None:
+    ran = creamtea(*words, "--json", cwd=tmp_path)
+    [line] = ran.stdout.splitlines()
+    document = json.loads(line)
+    assert (ran.returncode, document["v"], document["error"]["name"]) == (code, 1, name)
+    assert document["error"]["message"] in ran.stderr
+    assert set(tmp_path.iterdir()) == set()
+
+
+def test_looking_leaves_no_trace(tmp_path: Path) -> None:
+    for words in (("runs",), ("steps",), ("doctor",), ("resume",), ("localnet", "status")):
+        creamtea(*words, "--json", cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_status_without_a_localnet_has_every_name(tmp_path: Path) -> None:
+    ran = creamtea("localnet", "status", "--json", "--state", tmp_path / "none")
+    document = json.loads(ran.stdout)
+    names = {
+        "rpc",
+        "chain_id",
+        "hub",
+        "registries",
+        "rlc",
+        "sms",
+        "cas",
+        "las",
+        "ipfs",
+        "market",
+        "result_proxy",
+    }
+    names |= {"workerpool", "accounts", "pid"}
+    assert ran.returncode == 3
+    assert {document[name] for name in names} == {None}
+    assert document["state_dir"] == str(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "env",
+    [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}],
+    ids=["ascii", "posix"],
+)
+def test_a_locale_without_our_signs_ends_nothing(tmp_path: Path, env: dict[str, str]) -> None:
+    assert creamtea("runs", cwd=tmp_path, env=env).returncode == 0
+    assert creamtea("explain", "✗ nothing", env=env).returncode == 1
+
+
+def test_hostile_words_do_not_reach_the_terminal(tmp_path: Path) -> None:
+    evil = "\x1b]0;owned\x07\x1b[31m\u202e"
+    for words in (("explain", f"a{evil}"), ("run", "onboard", "--project", f"/x{evil}"), (f"st{evil}",)):
+        ran = creamtea(*words, cwd=tmp_path)
+        assert not set("\x1b\x07\u202e") & set(ran.stdout + ran.stderr)
+
+
+def test_a_step_without_its_predecessors_names_them(project: Path) -> None:
+    ran = creamtea("run", "onboard", "--json", "--yes", "--from", "request", cwd=project)
+    events = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert ran.returncode == 2
+    assert [event["type"] for event in events] == ["run_started", "step_started", "step_ended", "run_ended"]
+    assert "--from doctor" in events[2]["error"]["hint"]
+
+
+def test_a_run_in_a_project_that_is_in_use_is_refused_and_leaves_no_record(project: Path) -> None:
+    from workflows.core.journal import Journal
+
+    with Journal(project).lock():
+        ran = creamtea("run", "onboard", "--json", cwd=project)
+    assert ran.returncode == 1
+    assert json.loads(ran.stdout)["error"]["name"] == "locked"
+    assert json.loads(creamtea("runs", "--json", cwd=project).stdout)["runs"] == []
+
+
+def test_the_demo_signs_on_no_live_network(tmp_path: Path) -> None:
+    ran = creamtea(
+        "run", "demo", "--json", "--project", tmp_path / "d", "--network", "bellecour", "--only", "network"
+    )
+    assert ran.returncode == 2
+    assert json.loads(ran.stdout.splitlines()[-2])["error"]["name"] == "not_done"
+    (tmp_path / "d" / "creamtea.toml").write_text(
+        'network = "bellecour"\n[dataset]\nfile = "dataset/salaries.csv"\n'
+    )
+    ran = creamtea("run", "demo", "--json", "--project", tmp_path / "d")
+    ended = [
+        json.loads(line) for line in ran.stdout.splitlines() if '"network"' in line and '"step_ended"' in line
+    ]
+    assert ran.returncode == 2
+    assert ended[-1]["error"]["name"] == "live_network"
+
+
+def test_paths_on_the_command_line_are_the_shells(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = cli.parse_run(
+        ["onboard", "--project", str(project), "--dataset", "data.csv", "--requester-secret", "1=one",
+         "--requester-secret", "2=/two", "--requester-secret", "3", "--output", "~/out"]
+    )  # fmt: skip
+    assert options.given == {
+        "dataset": str(tmp_path / "data.csv"),
+        "requester_secret": [f"1={tmp_path / 'one'}", "2=/two", "3"],
+        "output": "~/out",
+    }
+
+
+def test_ctrl_c_at_a_prompt_ends_the_run_at_once(project: Path) -> None:
+    """A person at a terminal in plain lines; the first question is the network's name."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(project)
+        os.execv(sys.executable, [sys.executable, "-c", CODE, "run", "onboard", "--plain"])
+    seen = b""
+    while b"Network [" not in seen:
+        seen += os.read(terminal, 4096)
+    os.write(terminal, b"\x03")
+    try:
+        while chunk := os.read(terminal, 4096):
+            seen += chunk
+    except OSError:
+        pass  # the terminal is closed
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 130
+    assert b"cancelled in" in seen
+
+
+def test_a_signal_cancels_and_the_record_says_so(project: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, "run", "onboard", "--json", "--yes"],
+        stdout=subprocess.PIPE, text=True, cwd=project, env={**os.environ, "CREAMTEA_NETWORK": "bellecour"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    lines = [process.stdout.readline()]
+    process.send_signal(signal.SIGTERM)
+    lines += process.stdout.read().splitlines()
+    process.wait()
+    assert process.returncode == 130
+    assert json.loads(lines[-1])["outcome"] == "cancelled"
+    recorded = json.loads(creamtea("runs", "--json", cwd=project).stdout)["runs"]
+    assert [run["outcome"] for run in recorded] == ["cancelled"]
