@@ -12,9 +12,8 @@ from cryptography import x509
 from workflows.core.failure import Failed
 from workflows.sgx import collateral as collaterals
 from workflows.sgx import intel, quote_check, quote_format
-from workflows.sgx.pki import SIMULATED
 from workflows.sgx.quote_format import TDX, BadQuote, EpidQuote, Quote
-from workflows.sgx.report import Report, TdReport
+from workflows.sgx.report import SIMULATED, Report, TdReport
 from workflows.sgx.sigstruct import ATTRIBUTES, PUBLIC_KEYS, flag_names
 
 _CERTIFICATION = {

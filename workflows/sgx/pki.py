@@ -17,8 +17,8 @@ from cryptography.x509.oid import NameOID
 
 from workflows.core.failure import Failed
 from workflows.core.files import private_dir, write_atomic
+from workflows.sgx.report import SIMULATED
 
-SIMULATED = "SIMULATED"
 _VALID = datetime.timedelta(days=3650)
 
 

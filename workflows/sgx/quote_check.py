@@ -17,9 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from workflows.core.text import clean
-from workflows.sgx.pki import SIMULATED
 from workflows.sgx.quote_format import PCK_CHAIN, Quote, bad
-from workflows.sgx.report import Report
+from workflows.sgx.report import SIMULATED, Report
 
 
 def certificates(quote: Quote) -> list[x509.Certificate]:

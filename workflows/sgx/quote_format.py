@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from workflows.core.failure import Failed
 from workflows.sgx import report as reports
-from workflows.sgx.pki import SIMULATED
-from workflows.sgx.report import Report, TdReport
+from workflows.sgx.report import SIMULATED, Report, TdReport
 
 VERSION, ECDSA_P256, SGX, TDX, PCK_CHAIN, NESTED = 3, 2, 0, 0x81, 5, 6
 INTEL_QE = bytes.fromhex("939a7233f79c4ca9940a0db3957f0607")

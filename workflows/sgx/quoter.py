@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 
-from workflows.sgx.pki import SIMULATED, Pki
+from workflows.sgx.pki import Pki
 from workflows.sgx.quote_format import ECDSA_P256, HEADER, PCK_CHAIN, SGX, SIMULATED_QE, VERSION
-from workflows.sgx.report import Report
+from workflows.sgx.report import SIMULATED, Report
 
 
 class Quoter:

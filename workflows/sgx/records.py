@@ -8,10 +8,11 @@ hashes one batch while the next is filled. Memory is two batches, whatever the e
 from __future__ import annotations
 
 import hashlib
+import struct
 import sys
 import threading
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from types import TracebackType
 
@@ -23,6 +24,7 @@ _HEADER = 64
 _CHUNKS = PAGE // CHUNK
 _ROW = _HEADER + _CHUNKS * (_HEADER + CHUNK)  # the records of one measured page
 _WORDS = _ROW // 8
+_OFFSETS = (1, *range(9, _WORDS, 40))  # the words with offsets
 _EADD = int.from_bytes(b"EADD\0\0\0\0", "little")
 _EEXTEND = int.from_bytes(b"EEXTEND\0", "little")
 _ROWS = 256  # pages of a batch: 1.3 MB
@@ -75,6 +77,26 @@ class BackgroundDigest:
             self._free.release()
 
 
+class Offsets:
+    """Where `rows` pages in a row and their chunks are, as columns of 64-bit numbers, for any first page.
+
+    One sum of long integers adds the first offset to all of them: a loop would take as long as the hash.
+    """
+
+    def __init__(self, rows: int, chunks: int) -> None:
+        self._rows = rows
+        starts = [0, *(chunk * CHUNK for chunk in range(chunks))]
+        places = [start + row * PAGE for start in starts for row in range(rows)]
+        self._base = int.from_bytes(struct.pack(f"<{len(places)}Q", *places), "little")
+        self._ones = int.from_bytes(struct.pack("<Q", 1) * len(places), "little")
+        self._size = 8 * len(places)
+
+    def columns(self, first: int) -> Iterator[memoryview]:
+        """The pages' offsets, then those of their first chunks, of their second … (little endian)."""
+        whole = memoryview((self._base + first * self._ones).to_bytes(self._size, "little")).cast("Q")
+        return (whole[start : start + self._rows] for start in range(0, len(whole), self._rows))
+
+
 class Batch:
     """The records of up to `rows` pages in one buffer."""
 
@@ -82,6 +104,7 @@ class Batch:
         self.rows = rows
         self._bytes = memoryview(bytearray(rows * _ROW))
         self._words = self._bytes.cast("Q")
+        self._offsets = Offsets(rows, _CHUNKS)
         self._filled: tuple[bytes, int] = (b"", 0)
         self._column(0, [_EADD] * rows)
         for chunk in range(_CHUNKS):
@@ -94,13 +117,11 @@ class Batch:
 
     def number(self, offset: int, rows: int, flags: int, writable: Iterable[int] = ()) -> None:
         """Offsets and flags of the first `rows` pages; those in `writable` get W too."""
-        end = offset + rows * PAGE
-        self._column(1, range(offset, end, PAGE))
+        for word, column in zip(_OFFSETS, self._offsets.columns(offset), strict=True):
+            self._words[word : rows * _WORDS : _WORDS] = column[:rows]
         self._column(2, [flags] * rows)
         for row in writable:
             self._column(2 + row * _WORDS, [flags | WRITE])
-        for chunk in range(_CHUNKS):
-            self._column(9 + 40 * chunk, range(offset + chunk * CHUNK, end, PAGE))
 
     def fill(self, page: bytes, rows: int) -> None:
         """The same content in the first `rows` pages."""
@@ -153,8 +174,7 @@ def measure(
             content = region.content
             for first in range(0, region.pages, _ROWS):
                 rows = min(_ROWS, region.pages - first)
-                if len(batches) < 2:
-                    batches.append(Batch())
+                batches = batches or [Batch(), Batch()]
                 batch = batches[0]
                 batches.reverse()  # the other one is still being hashed
                 batch.number(

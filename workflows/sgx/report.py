@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+SIMULATED = "SIMULATED"  # in all that a localnet attests
 DEBUG_ENCLAVE = bytes.fromhex("07000000000000000300000000000000")  # INIT, DEBUG, 64 bit: nothing is protected
 _REPORT = struct.Struct("<16sI12x16s16s32s32x32s32x64sHHH42x16s64s")
 _TD = struct.Struct("<16s48s48s8s8s8s48s48s48s48s48s48s48s48s64s")

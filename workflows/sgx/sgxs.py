@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from workflows.sgx.enclave import CHUNK, EXECUTE, PAGE, TCS, WRITE
-from workflows.sgx.records import BackgroundDigest
+from workflows.sgx.records import BackgroundDigest, Offsets
 from workflows.sgx.region import Region
 from workflows.sgx.source import Malformed, Source
 
@@ -53,6 +53,7 @@ class _Rows:
 
     def __init__(self, chunks: int, rows: int) -> None:
         self.rows, self.chunks, self.words = rows, chunks, 8 + 40 * chunks
+        self._offsets = Offsets(rows, chunks)
         self._columns = [(0, _same(EADD, rows))]
         self._columns += [(word, _same(bytes(8), rows)) for word in range(3, 8)]
         for start in range(8, self.words, 40):
@@ -66,12 +67,10 @@ class _Rows:
         if last + size > len(words) or words[last + 1] != first + (self.rows - 1) * PAGE or first % PAGE:
             return False
         words = words[: last + size]
-        end = first + self.rows * PAGE
-        columns = [(1, range(first, end, PAGE)), (2, [flags] * self.rows)]
-        columns += [(9 + 40 * chunk, range(first + chunk * CHUNK, end, PAGE)) for chunk in range(self.chunks)]
-        return all(words[word::size] == column for word, column in self._columns) and all(
-            words[word::size] == memoryview(array("Q", values)) for word, values in columns
-        )
+        if words[2::size] != _same(struct.pack("=Q", flags), self.rows):
+            return False
+        columns = zip((1, *range(9, size, 40)), self._offsets.columns(first), strict=True)
+        return all(words[word::size] == column for word, column in (*self._columns, *columns))
 
 
 def _same(word: bytes, rows: int) -> memoryview:
