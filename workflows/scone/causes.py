@@ -10,7 +10,7 @@ from workflows.core.text import clean, plural, shorten
 from workflows.scone import changes
 from workflows.scone import heap as sizes
 from workflows.scone.changes import Change, some
-from workflows.scone.record import Record
+from workflows.scone.record import Area, Record
 
 Part = Literal["fspf_key", "fspf_tag", "mrenclave"]
 _MOST_FILES = 5  # app files with a sentence of their own
@@ -120,6 +120,43 @@ def runtime(a: Record, b: Record) -> Iterator[Cause]:
             path,
             "mrenclave",
         )
+
+
+def layout(a: Record, b: Record) -> Iterator[Cause]:
+    """Signed enclaves: areas that came, went, grew, or hold another content. Heap and stack say it themselves."""
+    if a.layout is None or b.layout is None:
+        return
+    found = []
+    for name in [*a.layout, *(name for name in b.layout if name not in a.layout)]:
+        old, new = a.layout.get(name), b.layout.get(name)
+        if name.startswith("guard") or (name.startswith(("heap", "stack")) and old and new):
+            continue
+        if old is None or new is None:
+            one = old or new
+            how = "came" if old is None else "is gone"
+            found.append(Cause(f"{name} {how}", _area(one) if one else "", None, "mrenclave"))
+        elif (old.pages, old.access, old.measured) != (new.pages, new.access, new.measured):
+            found.append(Cause(f"{name} changed: {_area(old)} → {_area(new)}", name, None, "mrenclave"))
+        elif old.content != new.content and (new.access != "TCS" or old.offset == new.offset):
+            pages = [
+                place
+                for place, both in enumerate(zip(old.content, new.content, strict=False))
+                if both[0] != both[1]
+            ]
+            first = f"{plural(len(pages), 'page')} of {new.pages:,}, the first at {new.offset + pages[0] * 4096:#x}"
+            found.append(Cause(f"the content of {name} changed: {first}", _area(new), None, "mrenclave"))
+    yield from found[:_MOST_FILES]
+    if rest := found[_MOST_FILES:]:
+        yield Cause(
+            f"{plural(len(rest), 'more area')} differ",
+            some([one.sentence for one in rest]),
+            None,
+            "mrenclave",
+        )
+
+
+def _area(one: Area) -> str:
+    return f"{plural(one.pages, 'page')} {one.access} {'measured' if one.measured else 'not measured'}"
 
 
 def identity(a: Record, b: Record) -> Iterator[Cause]:

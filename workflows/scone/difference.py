@@ -65,7 +65,7 @@ def compare(a: Record, b: Record) -> Difference:
     parts = {part: _state(getattr(a.fingerprint, part), getattr(b.fingerprint, part)) for part in PARTS}
     changed = changes.files(a, b)
     equal = inputs.equal(a, b)
-    measured = [*causes.settings(a, b), *causes.base(a, b), *causes.runtime(a, b)]
+    measured = [*causes.settings(a, b), *causes.base(a, b), *causes.runtime(a, b), *causes.layout(a, b)]
     found = [
         *_unexplained(parts["mrenclave"], measured, changed, equal),
         *measured,
@@ -144,6 +144,8 @@ def _outside(
 
 def _unknown(record: Record) -> Iterator[str]:
     known = {"settings": record.settings, "files": record.files, "build inputs": record.sources}
+    if record.layout is not None:
+        return
     if missing := [word for word, value in known.items() if value is None]:
         yield f"of {clean(record.name)} no {', no '.join(missing)} are known: they were not compared"
 

@@ -103,11 +103,23 @@ class Builder:
 
 
 @dataclass(frozen=True)
+class Area:
+    """An area of a signed enclave: where, how large (pages), access (`R-X`), and short hashes of its pages."""
+
+    offset: int
+    pages: int
+    access: str
+    measured: bool
+    content: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Record:
     """All that is known of one measurement; None where its source does not say.
 
     name: how a person calls it. settings: every SCONE_* value in effect. debug: the enclave may be debugged.
-    files: all names of the image that matter, not only protected ones. texts: short hashes of lines.
+    files: all names of the image that matter, not only protected ones. texts: short hashes of lines. layout: of a
+    signed enclave, by the kind of area.
     """
 
     name: str
@@ -126,6 +138,7 @@ class Record:
     signer: str | None = None
     product: str | None = None
     debug: bool | None = None
+    layout: Mapping[str, Area] | None = None
     interpreter: Interpreter | None = None
     regions: Mapping[str, Region] | None = None
     files: Mapping[str, Entry] | None = None

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflows.core.events import Event, Noted, TaskChanged
@@ -56,9 +58,13 @@ def _sources(ctx: Context, measured: Measured) -> Any:
     from workflows.scone import recording
     from workflows.steps.build import INPUTS, Build
 
-    context, _ = Build().context(ctx)
-    found = recording.sources(context)
-    return found if measured.image.labels.get(INPUTS) == found.context else None
+    sent, _ = Build().context(ctx)
+    if measured.image.labels.get(INPUTS) != sent.digest():
+        return None
+    text = Path(str(ctx.outputs["dockerfile"]["path"])).read_text()
+    return recording.sources(
+        dataclasses.replace(sent, dockerfile=text)
+    )  # as it is on disk, its own base in it
 
 
 def _told(found: Any, before: Kept, kept: Kept) -> Iterator[Event]:
