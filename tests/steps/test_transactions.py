@@ -109,7 +109,8 @@ def test_a_transaction_that_the_chain_refused_does_not_block_for_ever(begin: Beg
     assert chain.account is not None
     signed = chain.account.sign_transaction(call.build_transaction({**fields, "from": first.sender}))
     second = dataclasses.replace(
-        first, hash="0x" + bytes(signed.hash).hex(), raw="0x" + bytes(signed.raw_transaction).hex(), nonce=first.nonce + 1
+        first, hash="0x" + bytes(signed.hash).hex(), raw="0x" + bytes(signed.raw_transaction).hex(),
+        nonce=first.nonce + 1,
     )  # fmt: skip
     journalled(ctx, "purpose", second)
     chain.send(first)
