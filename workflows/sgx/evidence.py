@@ -20,6 +20,7 @@ _CERTIFICATION = {
     1: "PPID in plain text", 2: "PPID encrypted with RSA-2048", 3: "PPID encrypted with RSA-3072",
     4: "PCK certificate", 5: "PCK certificate chain", 6: "QE report and certification", 7: "platform manifest",
 }  # fmt: skip
+_WITHOUT_CHAIN = (1, 2, 3)
 _TD_ATTRIBUTES = {0x1: "DEBUG", 1 << 28: "SEPT_VE_DISABLE", 1 << 30: "PKS", 1 << 31: "KL", 1 << 63: "PERFMON"}
 _ALWAYS_OPEN = "whether REPORTDATA holds what the application promises (a key, a nonce): only its peer knows"
 
@@ -82,17 +83,16 @@ def _ecdsa(quote: Quote, data: bytes, collateral: Path | None, now: datetime) ->
         lambda: quote_check.check_qe_report_data(quote),
     )
     check("qe_signer", "the quoting enclave is Intel's, and no debug one", lambda: _check_signer(quote))
-    if quote.certification_type == quote_format.PCK_CHAIN:
+    if quote.certification_type in _WITHOUT_CHAIN:
+        not_checked.append(
+            "the QE report's signature and the certificate chain: the quote brings none "
+            f"({_CERTIFICATION[quote.certification_type]}); Intel's service gives the PCK certificate for it"
+        )
+    else:
         check(
             "certificates",
             "leaf, intermediate and root can be read",
             lambda: chain.extend(quote_check.certificates(quote)),
-        )
-    else:
-        what = _CERTIFICATION.get(quote.certification_type, f"type {quote.certification_type}")
-        not_checked.append(
-            f"the QE report's signature and the certificate chain: the quote brings none ({what}); "
-            "the PCK certificate has to be fetched from Intel's service"
         )
     if chain:
         check(
