@@ -11,6 +11,7 @@ from workflows.scone import changes
 from workflows.scone import heap as sizes
 from workflows.scone.changes import Change, some
 from workflows.scone.record import Area, Record
+from workflows.sgx.enclave import PAGE
 
 Part = Literal["fspf_key", "fspf_tag", "mrenclave"]
 _MOST_FILES = 5  # app files with a sentence of their own
@@ -143,8 +144,9 @@ def layout(a: Record, b: Record) -> Iterator[Cause]:
                 for place, both in enumerate(zip(old.content, new.content, strict=False))
                 if both[0] != both[1]
             ]
-            first = f"{plural(len(pages), 'page')} of {new.pages:,}, the first at {new.offset + pages[0] * 4096:#x}"
-            found.append(Cause(f"the content of {name} changed: {first}", _area(new), None, "mrenclave"))
+            at = f"the first at {new.offset + pages[0] * PAGE:#x}" if pages else "as a whole"
+            told = f"the content of {name} changed: {plural(len(pages) or new.pages, 'page')} of {new.pages:,}, {at}"
+            found.append(Cause(told, _area(new), None, "mrenclave"))
     yield from found[:_MOST_FILES]
     if rest := found[_MOST_FILES:]:
         yield Cause(

@@ -25,7 +25,9 @@ from workflows.scone.tree import Entry, Tree
 if TYPE_CHECKING:
     from workflows.containers.context import Context
     from workflows.containers.engine import Engine, Image
+    from workflows.sgx.sigstruct import Sigstruct
 
+_LARGEST_PROGRAM = 256 << 20
 _STAND_IN = "/etc/scone-simulated/base.json"
 _VENDORED = {"node_modules", "site-packages", "dist-packages"}
 # Outside the protected regions: what the engine or a package manager writes, and no app reads.
@@ -59,6 +61,8 @@ def take(
     words = (parts.entrypoint or "").split() or list(found.entrypoint)
     printed = _settings(engine, found, words[0])
     whole = _tree(engine, found, kinds, cancel)
+    program = _interpreter(engine, found, words[0], whole, simulated)
+    signed = _signed(engine, found, program) if not simulated else None
     regions = {path: Region(kind, whole.resolve(path)) for path, kind in kinds.items()}
     return Record(
         name=name or reference,
@@ -74,7 +78,10 @@ def take(
         threads=printed.threads if printed else None,
         dlopen=printed.dlopen if printed else None,
         fork=printed.settings.get("SCONE_FORK") if printed else None,
-        interpreter=_interpreter(engine, found, words[0], whole, simulated),
+        signer=signed.mrsigner if signed else None,
+        product=f"ISVPRODID {signed.isv_prod_id} ISVSVN {signed.isv_svn}" if signed else None,
+        debug=signed.debug if signed else None,
+        interpreter=program,
         regions=regions,
         files=_kept(whole.entries, regions),
         texts=whole.texts,
@@ -193,6 +200,23 @@ def _interpreter(
         if real in whole.entries
     }
     return Interpreter(path, hashes)
+
+
+def _signed(engine: Engine, image: Image, program: Interpreter | None) -> Sigstruct | None:
+    """The SIGSTRUCT inside of SCONE's interpreter; None where none is found, or its signature is wrong."""
+    from workflows.sgx import sigstruct
+    from workflows.sgx.source import Source
+
+    for path in program.files if program else ():
+        try:
+            data = engine.read_file(image.id, path, _LARGEST_PROGRAM)
+        except Failed:  # larger than any interpreter
+            continue
+        with Source.of(data or b"") as source:
+            for _, found in sigstruct.scan(source):
+                if found.valid:
+                    return found
+    return None
 
 
 def _behind(engine: Engine, image: Image, path: str) -> list[str]:
