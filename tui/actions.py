@@ -96,7 +96,10 @@ _SHOWN = {
 
 def all_actions() -> tuple[Action, ...]:
     """Every action, each id once."""
-    return tuple({action.id: action for action in (*START, *WIZARD, *APP)}.values())
+    found: dict[str, Action] = {}
+    for action in (*WIZARD, *APP, *START):
+        found.setdefault(action.id, action)
+    return tuple(found.values())
 
 
 def shown_keys(action: Action, keymap: Mapping[str, str] | None = None) -> str:

@@ -36,16 +36,14 @@ def prose(text: str) -> str:
 
 def document(text: str) -> tuple[str, bool]:
     """A text to edit, without characters that a terminal acts on, and whether there were any; tabs stay."""
-    lines = [
-        "\t".join(clean(cell[at : at + MAX_LINE]) for cell in line.split("\t") for at in _pieces(cell))
-        for line in text.replace("\r\n", "\n").split("\n")
-    ]
-    cleaned = "\n".join(lines)
-    return cleaned, cleaned != text.replace("\r\n", "\n")
+    plain = text.replace("\r\n", "\n")
+    cleaned = "\n".join("\t".join(map(_whole, line.split("\t"))) for line in plain.split("\n"))
+    return cleaned, cleaned != plain
 
 
-def _pieces(cell: str) -> range:
-    return range(0, max(1, len(cell)), MAX_LINE)
+def _whole(text: str) -> str:
+    """Clean text of any length: `clean` alone cuts long lines."""
+    return "".join(clean(text[at : at + MAX_LINE]) for at in range(0, len(text), MAX_LINE))
 
 
 def _cleaned(value: Any, several_lines: bool) -> Any:

@@ -67,9 +67,10 @@ def _keys(file: Path, table: Any) -> dict[str, str]:
     taken: dict[str, str] = {}
     for name, keys in {**known, **chosen}.items():
         for key in keys.split(","):
-            other = taken.setdefault(key_to_character(key) or key, name)
+            shown = key_to_character(key) or key
+            other = taken.setdefault(shown, name)
             if other != name:
-                raise _wrong(file, f"{key} would be both {other} and {name}", "give one of them another key")
+                raise _wrong(file, f"{shown} would be both {other} and {name}", "give one of them another key")
     return chosen
 
 
