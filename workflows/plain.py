@@ -165,7 +165,7 @@ class Unattended:
                 "give --yes to confirm, or run on a terminal",
                 name="unconfirmed",
             )
-        flag = "--" + asked.field.replace("_", "-")
+        flag = "--" + asked.field.replace("_", "-") + ("-file" if asked.kind == "secret" else "")
         raise Missing(f"{asked.question}: nobody can be asked here", f"give {flag}", name="missing")
 
     def failed(self, step: Step, failure: Failed) -> Literal["retry", "stop"]:

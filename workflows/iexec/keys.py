@@ -58,6 +58,10 @@ def create(folder: Path, address: str, passphrase: str | None) -> KeyPair:
         raise Missing("the passphrase is empty", "Give one in a file, with --passphrase-file.")
     existing = find(folder, address)
     if existing is not None:
+        if not existing.public.exists():  # a kill came between the two
+            with trouble(existing.public):
+                key = load_private(existing.private, passphrase)
+                write_atomic(existing.public, public_pem(key.public_key()), mode=0o644)
         return existing
     private = folder / f"{checked(address)}_key"
     public = private.with_name(private.name + ".pub")

@@ -54,7 +54,10 @@ def measure(engine: Engine, reference: str) -> Measured:
 
 def enclave_hash(engine: Engine, image: Image, entrypoint: str) -> str:
     """What `SCONE_HASH=1` prints for the image's interpreter, with the image's own settings."""
-    words = shlex.split(entrypoint) or list(image.entrypoint)
+    try:
+        words = shlex.split(entrypoint) or list(image.entrypoint)
+    except ValueError:  # a quote without its other half
+        words = entrypoint.split()
     if not words:
         raise Failed(
             "the image has no entrypoint to measure", "give it an ENTRYPOINT in exec form", name="entrypoint"
@@ -63,7 +66,8 @@ def enclave_hash(engine: Engine, image: Image, entrypoint: str) -> str:
     try:
         return printouts.enclave_hash(ran.out)
     except Failed:
-        said = clean((ran.err or ran.out).strip().splitlines()[-1]) if ran.err or ran.out else "nothing"
+        lines = (ran.err.strip() or ran.out.strip()).splitlines()
+        said = clean(lines[-1]) if lines else "nothing"
         raise Failed(
             f"{words[0]} printed no MRENCLAVE, it said: {said}",
             "is it SCONE's interpreter? A package may have put another one before it",

@@ -145,7 +145,7 @@ class Build(Step):
         path = Path(str(ctx.outputs["dockerfile"]["path"]))
         base = ctx.outputs["base_image"]
         apart = (*OURS, *world.look(ctx).excludes)
-        context: BuildContext = BuildContext(ctx.project, path.read_text(), name=path.name, apart=apart)
+        context: BuildContext = BuildContext(ctx.project, world.text_of(path), name=path.name, apart=apart)
         if base["reference"] == base["used"]:
             return context, []
         return context.rewritten({str(base["reference"]): str(base["used"])})

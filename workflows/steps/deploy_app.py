@@ -130,11 +130,15 @@ def _new(ctx: Context, reference: str, digest: str) -> NewApp:
 
     return NewApp(
         owner=world.address(ctx),
-        name=str(ctx.manifest.get("app.name") or ctx.project.name),
+        name=_name(ctx),
         multiaddr=reference,
         checksum="0x" + digest.rpartition(":")[2],
         mrenclave=str(ctx.outputs["measure"]["fingerprint"]).encode(),
     )
+
+
+def _name(ctx: Context) -> str:
+    return str(ctx.manifest.get("app.name") or ctx.project.name)
 
 
 def _bar(ctx: Context) -> None:
@@ -167,3 +171,4 @@ def _outputs(new: NewApp, address: str, tx: str | None) -> dict[str, object]:
 
 def _remember(ctx: Context, address: str) -> None:
     ctx.manifest.set(f"networks.{world.entry(ctx).name}.app", address)
+    ctx.manifest.set("app.name", _name(ctx))  # or the folder's next name would be another app

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflows.core.events import Asked, Noted
-from workflows.core.failure import Failed
+from workflows.core.failure import Failed, Missing
 from workflows.core.fields import Field
 from workflows.core.files import write_atomic
 from workflows.core.step import Context, Done, Step, Work
@@ -120,7 +121,7 @@ class Dockerfile(Step):
         for finding in findings:
             where = f"line {finding.line}: " if finding.line else ""
             yield Noted(level=finding.level, text=where + finding.text, hint=finding.hint or None)
-        if not path.exists() or path.read_text() != text:
+        if not path.exists() or world.text_of(path) != text:
             write_atomic(path, text, 0o644)
             yield Noted(text=f"written to {path}")
         wrong = [finding for finding in findings if finding.level == "error"]
@@ -135,7 +136,13 @@ def _file(ctx: Context) -> str:
     """Ours, unless the project names another or its own protects already."""
     named = ctx.manifest.get("dockerfile")
     if named:
-        return str(named)
+        path = Path(os.path.normpath(ctx.project / str(named)))
+        if not path.is_relative_to(ctx.project) or path.is_dir():
+            raise Missing(
+                f"{ctx.manifest.path.name} names {named} as the Dockerfile",
+                "it has to be a file in the project", name="dockerfile",
+            )  # fmt: skip
+        return str(path.relative_to(ctx.project))
     own = ctx.project / "Dockerfile"
     return "Dockerfile" if own.is_file() and "scone fspf" in own.read_text(errors="replace") else OURS
 
@@ -147,11 +154,11 @@ def _proposal(ctx: Context, found: Project) -> tuple[str, bool]:
     path = ctx.project / _file(ctx)
     own = ctx.project / "Dockerfile"
     if path.is_file() and (path.name != OURS or not _drafted(ctx, path)):
-        return path.read_text(errors="replace"), False
+        return world.text_of(path), False
     entry = catalogue.find(str(ctx.outputs["base_image"]["reference"]))
     size = heap.parse(str(ctx["heap"]))
     if own.is_file() and path != own:
-        text = own.read_text(errors="replace")
+        text = world.text_of(own)
         chosen = size if "SCONE_HEAP" not in text else None
         return dockerfile.protect(text, found, entry=entry, heap=chosen, regions=_regions(ctx)), True
     if entry is None:

@@ -12,7 +12,7 @@ from workflows.core.failure import Cancelled, Failed
 from workflows.core.fields import Field
 from workflows.core.files import private_dir, write_atomic
 from workflows.core.listen import listen
-from workflows.core.step import Context, Done, Step, Work
+from workflows.core.step import Cancel, Context, Done, Step, Work
 from workflows.core.text import size
 from workflows.steps import world
 
@@ -59,34 +59,34 @@ class EncryptDataset(Step):
         record = _record(ctx) if ctx["dataset"] else None
         return {
             "file": ctx["dataset"], "name": ctx["dataset_name"], "network": ctx.outputs.get("network"),
-            "source": record and record.get("source"),
+            "source": record and record["source"]["sha256"],
         }  # fmt: skip
 
     def done(self, ctx: Context) -> Done | None:
         if not ctx["dataset"]:
             return Done(_NONE, "no dataset: the task runs without one")
         record = _record(ctx)
-        if record is None or "multiaddr" not in record or not Path(record["file"]).is_file():
+        if record is None or "multiaddr" not in record or not _file(ctx, record).is_file():
             return None
         chain = world.poco(ctx, sign=False)
         address = chain.predict_dataset(_new(ctx, record))
         if not chain.is_registered("dataset", address):
             return None
         return Done(
-            _outputs(record, address, None), f"encrypted, stored and registered already, at {address}"
+            _outputs(ctx, record, address, None), f"encrypted, stored and registered already, at {address}"
         )
 
     def run(self, ctx: Context) -> Work:
         yield from world.unlock(ctx)
         record = _record(ctx)
-        if record is None or not Path(record["file"]).is_file():
+        if record is None or not _file(ctx, record).is_file():
             record = yield from self._encrypt(ctx)
         record = yield from self._store(ctx, record)
         chain = world.poco(ctx)
         new = _new(ctx, record)
         address = chain.predict_dataset(new)
         if chain.is_registered("dataset", address):
-            return _outputs(record, address, None)
+            return _outputs(ctx, record, address, None)
         yield Noted(text=f"it will be at {address}, owned by {new.owner}")
         yield Noted(text="the encrypted file is public; name, place and checksum cannot be changed later")
         agreed = yield Asked(field="deploy", question="Sign and register the dataset?", kind="confirm")
@@ -98,7 +98,7 @@ class EncryptDataset(Step):
             ctx, self.id, "register the dataset", address, lambda: chain.deploy_dataset(new)
         )
         yield Noted(text=f"the dataset is {address}")
-        return _outputs(record, address, receipt.hash)
+        return _outputs(ctx, record, address, receipt.hash)
 
     def _encrypt(self, ctx: Context) -> Any:
         from workflows.iexec import dataset
@@ -108,7 +108,8 @@ class EncryptDataset(Step):
         target = private_dir(ctx.state / "datasets") / f"{source.name}.enc"
         title = f"encrypt {source.name}"
         yield TaskChanged(task="encrypt", title=title, state="running")
-        total = source.stat().st_size
+        seen = _source(source, ctx.cancel)  # before it is read: what changes meanwhile is noticed next time
+        total = seen["size"]
         made = yield from listen(
             lambda emit: dataset.encrypt(
                 source, target, key,
@@ -119,7 +120,7 @@ class EncryptDataset(Step):
         )  # fmt: skip
         yield TaskChanged(task="encrypt", title=title, state="done", detail=size(made.size))
         yield Noted(text=f"its key is in {key_file(ctx)}: keep it, nobody else has it until you push it")
-        record = {"v": 1, "source": _source(source), "file": str(target), "checksum": made.checksum}
+        record = {"v": 1, "source": seen, "file": target.name, "checksum": made.checksum}
         _keep(ctx, record)
         return record
 
@@ -127,7 +128,7 @@ class EncryptDataset(Step):
         from workflows.iexec import storage
 
         network = world.network(ctx)
-        if record.get("network") == network.name and "multiaddr" in record:
+        if record.get("network") == network.name and _kept(network.ipfs_gateway, record.get("multiaddr")):
             return record
         if not network.ipfs_upload:
             raise Failed(
@@ -135,7 +136,7 @@ class EncryptDataset(Step):
                 "upload the .enc file yourself",
                 name="no_storage",
             )
-        path = Path(record["file"])
+        path = _file(ctx, record)
         yield TaskChanged(task="upload", title=f"upload {path.name}", state="running")
         total = path.stat().st_size
         stored = yield from listen(
@@ -162,21 +163,50 @@ def _record_file(ctx: Context) -> Path:
 
 
 def _record(ctx: Context) -> dict[str, Any] | None:
-    """What was made of this very file: None when it changed since."""
+    """What was made of this very content, wherever the file lies now; None when it changed since."""
+    source = Path(str(ctx["dataset"]))
     try:
         record: dict[str, Any] = json.loads(_record_file(ctx).read_text())
-        return record if record.get("source") == _source(Path(str(ctx["dataset"]))) else None
-    except (OSError, ValueError):
+        known, now, content = record["source"], source.stat(), record["source"]["sha256"]
+        if (known["size"], known["mtime"]) == (now.st_size, now.st_mtime_ns):
+            return record
+        seen = _source(source, ctx.cancel) if known["size"] == now.st_size else None
+    except (OSError, ValueError, KeyError, TypeError):
         return None
+    if seen is None or seen["sha256"] != content:
+        return None
+    record["source"] = seen
+    _keep(ctx, record)
+    return record
 
 
 def _keep(ctx: Context, record: dict[str, Any]) -> None:
     write_atomic(_record_file(ctx), json.dumps(record, indent=1))
 
 
-def _source(path: Path) -> dict[str, Any]:
+def _source(path: Path, cancel: Cancel) -> dict[str, Any]:
+    from workflows.iexec import dataset
+
     seen = path.stat()
-    return {"path": str(path), "size": seen.st_size, "mtime": seen.st_mtime_ns}
+    return {
+        "size": seen.st_size, "mtime": seen.st_mtime_ns, "sha256": dataset.checksum(path, cancel=cancel),
+    }  # fmt: skip
+
+
+def _file(ctx: Context, record: Mapping[str, Any]) -> Path:
+    return ctx.state / "datasets" / str(record["file"])
+
+
+def _kept(gateway: str | None, multiaddr: str | None) -> bool:
+    """Whether the storage still has what was uploaded: a localnet may have been wiped since."""
+    from workflows.iexec import web
+
+    if not gateway or not multiaddr:
+        return False
+    try:
+        return web.request("HEAD", gateway + multiaddr, timeout=5).status == 200
+    except Failed:
+        return False
 
 
 def _new(ctx: Context, record: Mapping[str, Any]) -> NewDataset:
@@ -190,8 +220,8 @@ def _new(ctx: Context, record: Mapping[str, Any]) -> NewDataset:
     )
 
 
-def _outputs(record: Mapping[str, Any], address: str, tx: str | None) -> dict[str, Any]:
+def _outputs(ctx: Context, record: Mapping[str, Any], address: str, tx: str | None) -> dict[str, Any]:
     return {
         "dataset": address, "tx": tx, "checksum": record["checksum"], "multiaddr": record["multiaddr"],
-        "file": record["file"],
+        "file": str(_file(ctx, record)),
     }  # fmt: skip

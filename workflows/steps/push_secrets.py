@@ -72,6 +72,11 @@ class PushSecrets(Step):
             "encrypt_result", "Encrypt the result", "confirm", default=True, manifest="encrypt_result",
             help="only the owner of the private key, made here, can read the result",
         ),
+        Field(
+            "passphrase_file", "Passphrase file", "path", required=False, metavar="FILE", check=_file,
+            when=lambda ctx: not world.entry(ctx).simulated,
+            help="opens the private key of the result; without one you are asked",
+        ),
     )  # fmt: skip
 
     def command(self, ctx: Context) -> str:
@@ -90,7 +95,7 @@ class PushSecrets(Step):
 
     def done(self, ctx: Context) -> Done | None:
         plan = self._plan(ctx)
-        if ctx["encrypt_result"] and result_key(ctx) is None:
+        if ctx["encrypt_result"] and not _whole(ctx):
             return None
         if all(secret.there() for secret in plan):
             because = "the SMS has them all already" if plan else "there is nothing to push"
@@ -99,7 +104,7 @@ class PushSecrets(Step):
 
     def run(self, ctx: Context) -> Work:
         yield from world.unlock(ctx)
-        if ctx["encrypt_result"] and result_key(ctx) is None:
+        if ctx["encrypt_result"] and not _whole(ctx):
             yield from self._make_key(ctx)
         plan = self._plan(ctx)
         missing = [secret for secret in plan if not secret.there()]
@@ -133,11 +138,9 @@ class PushSecrets(Step):
         address = world.address(ctx)
         passphrase: str | None = None
         if not world.entry(ctx).simulated:
-            passphrase = yield Asked(
-                field="passphrase", question="a passphrase for the key that opens your results", kind="secret"
+            passphrase = yield from world.passphrase(
+                ctx, "a passphrase for the key that opens your results", new=True
             )
-            if not passphrase:
-                raise Missing("the result key needs a passphrase", "give one, or --no-encrypt-result")
         yield TaskChanged(task="key", title="make a key pair for results (RSA 4096)", state="running")
         pair = keys.create(_key_folder(ctx), address, passphrase)
         yield TaskChanged(task="key", title="make a key pair for results (RSA 4096)", state="done")
@@ -211,10 +214,22 @@ def _commitment_key(ctx: Context) -> bytes:
 
 
 def _read(ctx: Context, file: str) -> str:
+    from workflows.iexec.sms_answers import MAX_SIZE
+
     try:
-        value = Path(file).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise Missing(f"{file} cannot be read: {error}", "a secret is UTF-8 text in a file") from None
+        with Path(file).expanduser().open("rb") as source:
+            raw = source.read(MAX_SIZE + 3)  # a line end is not counted
+        value = raw.decode(errors="strict" if len(raw) <= MAX_SIZE + 2 else "replace").rstrip("\r\n")
+    except OSError as error:
+        raise Missing(f"{file} cannot be read: {error.strerror}", "check the path and its mode") from None
+    except UnicodeDecodeError:
+        raise Missing(f"{file} is not UTF-8 text", "an SMS keeps text: encode it, in base64 say") from None
+    size = len(value.encode())
+    if not 0 < size <= MAX_SIZE:
+        raise Missing(
+            f"{file} holds {'nothing' if not size else f'more than {MAX_SIZE} bytes'}",
+            f"a secret has 1 to {MAX_SIZE} bytes", name="secret_size",
+        )  # fmt: skip
     return ctx.hide(value)
 
 
@@ -245,6 +260,12 @@ def result_key(ctx: Context) -> Any:
     from workflows.iexec import keys
 
     return keys.find(_key_folder(ctx), world.address(ctx))
+
+
+def _whole(ctx: Context) -> bool:
+    """Whether both halves of the pair are there: a kill may have come between them."""
+    pair = result_key(ctx)
+    return pair is not None and pair.public.is_file()
 
 
 def _pair(ctx: Context) -> Any:

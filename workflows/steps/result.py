@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from workflows.core.events import Asked, Noted, Progress, TaskChanged
+from workflows.core.events import Noted, Progress, TaskChanged
 from workflows.core.failure import Failed
 from workflows.core.fields import Field
 from workflows.core.files import private_dir
@@ -69,9 +69,7 @@ class Result(Step):
                 )
             passphrase = None
             if pair.protected:
-                passphrase = yield Asked(
-                    field="passphrase", question=f"passphrase of {pair.private}", kind="secret"
-                )
+                passphrase = yield from world.passphrase(ctx, f"passphrase of {pair.private}")
             key = keys.load_private(pair.private, passphrase)
         folder = self._folder(ctx, task.taskid)
         yield TaskChanged(task="open", title="decrypt and unpack", state="running")
@@ -130,7 +128,8 @@ def _show(folder: Path, files: tuple[str, ...]) -> Any:
     """The first lines of the text files."""
     names = [name for name in files if name != "computed.json"]
     for name in names[:_SHOWN_FILES]:
-        data = (folder / name).open("rb").read(_SHOWN_BYTES)
+        with (folder / name).open("rb") as file:
+            data = file.read(_SHOWN_BYTES)
         if b"\0" in data:
             yield Noted(text=f"{clean(name)}: {size((folder / name).stat().st_size)}, not text")
             continue

@@ -46,6 +46,18 @@ def look(ctx: Context) -> Project:
     return project.without(project.look(ctx.project, chosen), private_files(ctx))
 
 
+def text_of(path: Path) -> str:
+    """The text of a Dockerfile; Missing when it is not UTF-8 or is gone."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise Missing(f"{path} is not UTF-8 text", "save it as UTF-8", name="dockerfile") from None
+    except FileNotFoundError:
+        raise Missing(
+            f"there is no {path}", "run the step again: --from dockerfile", name="dockerfile"
+        ) from None
+
+
 def private_files(ctx: Context) -> list[str]:
     """The files of the run that belong in no image, by their paths in the project; others are not listed."""
     named = [ctx.project / Path(item).expanduser() for name in APART[:2] for item in _listed(ctx[name])]
@@ -160,6 +172,20 @@ def unlock(ctx: Context) -> Generator[Event, Any, LocalAccount]:
     found = _wallet(ctx)
     password = yield Asked(field="password", question=f"password of {found.address}", kind="secret")
     return ctx.keep(_signer(ctx), lambda: _open(ctx, str(password)))
+
+
+def passphrase(ctx: Context, question: str, *, new: bool = False) -> Generator[Event, Any, str]:
+    """A passphrase from its file or from the person, who gives a new one twice."""
+    from workflows.iexec.wallet import read_password
+
+    if ctx["passphrase_file"]:
+        return ctx.hide(read_password(Path(str(ctx["passphrase_file"]))))
+    word = str((yield Asked(field="passphrase", question=question, kind="secret")) or "")
+    if new and word and word != (yield Asked(field="passphrase", question="the same again", kind="secret")):
+        raise Failed("the two passphrases differ", "nothing was made: try again", name="passphrase")
+    if not word:
+        raise Missing("a passphrase is needed", "type one, or give --passphrase-file", name="passphrase")
+    return word
 
 
 def _signer(ctx: Context) -> str:

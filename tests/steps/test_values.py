@@ -1,0 +1,214 @@
+"""What a step makes of files and of the manifest: datasets that move, secrets of odd sizes, names that lead away."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from workflows.core.failure import Failed, Missing
+from workflows.core.journal import Journal
+from workflows.core.manifest import Manifest
+from workflows.core.step import Context
+from workflows.iexec import keys
+from workflows.localnet.storage import Storage
+from workflows.plain import Unattended
+from workflows.steps import world
+from workflows.steps.build import Build
+from workflows.steps.dockerfile import Dockerfile
+from workflows.steps.encrypt_dataset import EncryptDataset
+from workflows.steps.push_secrets import secret_names
+
+Begin = Callable[[], Context]
+
+
+def drive(work: Any) -> Any:
+    try:
+        while True:
+            next(work)
+    except StopIteration as stop:
+        return stop.value
+
+
+def plain(folder: Path, **values: Any) -> Context:
+    ctx = Context(folder, Journal(folder), Manifest(folder), workflow="onboard", run="r")
+    ctx.values.update(values)
+    return ctx
+
+
+# Datasets: encrypted again, and registered again for money, only when the content changed
+
+
+def encrypted(ctx: Context) -> dict[str, Any]:
+    step = EncryptDataset()
+    record: dict[str, Any] = drive(step._encrypt(ctx))
+    return record
+
+
+def test_a_dataset_that_was_touched_moved_or_copied_is_the_same(tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    first.mkdir()
+    (first / "data.csv").write_text("1,2,3\n")
+    step = EncryptDataset()
+    ctx = plain(first, dataset=str(first / "data.csv"))
+    encrypted(ctx)
+    before = step.inputs(ctx)["source"]
+    assert before is not None
+    os.utime(first / "data.csv", (1, 1))
+    assert step.inputs(ctx)["source"] == before
+    second = tmp_path / "second"
+    shutil.copytree(first, second)
+    shutil.rmtree(first)
+    assert step.inputs(plain(second, dataset=str(second / "data.csv")))["source"] == before
+
+
+def test_a_dataset_of_the_same_size_with_other_content_is_another(tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text("1,2,3\n")
+    ctx = plain(tmp_path, dataset=str(data))
+    encrypted(ctx)
+    data.write_text("1,2,4\n")
+    os.utime(data, (1, 1))
+    assert EncryptDataset().inputs(ctx)["source"] is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", '{"source": 5}', '{"source": {"size": 2, "mtime": 0}}', "\udcff"]
+)
+def test_a_damaged_record_is_no_record(tmp_path: Path, text: str) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text("1\n")
+    ctx = plain(tmp_path, dataset=str(data))
+    encrypted(ctx)
+    (ctx.state / "datasets" / "data.csv.json").write_text(text, errors="surrogateescape")
+    assert EncryptDataset().inputs(ctx)["source"] is None
+
+
+def test_a_wiped_storage_gets_the_dataset_again(tmp_path: Path) -> None:
+    import asyncio
+
+    from workflows.steps.encrypt_dataset import _kept
+
+    async def body() -> None:
+        storage = Storage(tmp_path / "storage")
+        await storage.start()
+        try:
+            from workflows.iexec import storage as content
+
+            path = tmp_path / "file"
+            path.write_bytes(b"x" * 100)
+            stored = await asyncio.to_thread(content.upload, storage.api.url, path)
+            assert await asyncio.to_thread(_kept, storage.gateway.url, stored.multiaddr)
+            other = stored.multiaddr[:-4] + "zzzz"
+            assert not await asyncio.to_thread(_kept, storage.gateway.url, other)
+        finally:
+            await storage.stop()
+        assert not await asyncio.to_thread(_kept, storage.gateway.url, stored.multiaddr)
+
+    asyncio.run(body())
+
+
+# Secrets
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "nothing"),
+        (b"\n\r\n", "nothing"),
+        (b"x" * 4097, "more than 4096"),
+        (("é" * 2049).encode(), "more than 4096"),
+        (b"x" * (1 << 22), "more than 4096"),
+        (b"\xff\xfe\x00", "not UTF-8"),
+    ],
+    ids=["empty", "line ends", "4097", "multi-byte", "4 MiB", "binary"],
+)
+def test_a_secret_that_no_sms_takes_is_refused_before_anything_is_sent(
+    tmp_path: Path, content: bytes, why: str
+) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(Missing, match=why) as caught:
+        secret_names(plain(tmp_path, requester_secret=[f"1={tmp_path / 'secret'}"]))
+    assert "\xff" not in str(caught.value)
+
+
+def test_a_secret_of_the_largest_size_is_taken_whole_and_masked(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("é" * 2048 + "\r\n")
+    ctx = plain(tmp_path, requester_secret=[f"1={tmp_path / 'secret'}"])
+    assert list(secret_names(ctx)) == [1]
+    assert "é" * 2048 in ctx.secrets
+
+
+def test_the_name_of_a_secret_follows_its_value_and_tells_nothing_of_it(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("one")
+    ctx = plain(tmp_path, requester_secret=[f"1={tmp_path / 'secret'}"])
+    first = secret_names(ctx)[1]
+    (tmp_path / "secret").write_text("two")
+    assert secret_names(ctx)[1] != first
+    (tmp_path / "secret").write_text("one")
+    assert secret_names(ctx)[1] == first
+    assert stat.S_IMODE((ctx.state / "keys" / "commitment.key").stat().st_mode) == 0o600
+
+
+# Passphrases
+
+
+def test_a_new_passphrase_is_given_twice(tmp_path: Path) -> None:
+    work = world.passphrase(plain(tmp_path), "a passphrase", new=True)
+    next(work)
+    work.send("first word")
+    with pytest.raises(Failed, match="differ"):
+        work.send("another word")
+
+
+def test_a_passphrase_can_come_from_a_file_and_its_absence_names_a_flag_that_exists(tmp_path: Path) -> None:
+    (tmp_path / "word").write_text("of passage\n")
+    ctx = plain(tmp_path, passphrase_file=str(tmp_path / "word"))
+    assert drive(world.passphrase(ctx, "a passphrase")) == "of passage"
+    assert "of passage" in ctx.secrets
+    asked = next(world.passphrase(plain(tmp_path), "a passphrase"))
+    with pytest.raises(Missing) as caught:
+        Unattended(yes=True).answer(asked)  # type: ignore[arg-type]
+    assert "--passphrase-file" in caught.value.hint
+
+
+@pytest.mark.parametrize("passphrase", [None, "of passage"])
+def test_a_kill_between_the_halves_of_a_key_pair_is_mended(tmp_path: Path, passphrase: str | None) -> None:
+    address = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8"
+    pair = keys.create(tmp_path, address, passphrase)
+    public = pair.public.read_bytes()
+    pair.public.unlink()
+    assert keys.create(tmp_path, address, passphrase).public.read_bytes() == public
+
+
+# The Dockerfile that the manifest names
+
+
+@pytest.mark.parametrize("named", ["../Dockerfile", "/etc/cron.d/evil", ".", "a/../../x"])
+def test_a_manifest_from_elsewhere_names_no_file_outside_the_project(tmp_path: Path, named: str) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "creamtea.toml").write_text(f'dockerfile = "{named}"\n')
+    with pytest.raises(Missing, match="as the Dockerfile"):
+        Dockerfile().command(plain(project))
+
+
+def test_a_dockerfile_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_bytes(b"FROM x\n# caf\xe9\n")
+    ctx = plain(tmp_path, image="x:1")
+    ctx.outputs.update(
+        dockerfile={"path": str(tmp_path / "Dockerfile")},
+        base_image={"reference": "x", "used": "x", "stand_in": None},
+    )
+    with pytest.raises(Missing, match="UTF-8"):
+        Build().inputs(ctx)
+    (tmp_path / "Dockerfile").unlink()
+    (tmp_path / "app.py").write_text("")
+    with pytest.raises(Missing) as caught:
+        Build().inputs(ctx)
+    assert "--from dockerfile" in caught.value.hint
