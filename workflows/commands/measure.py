@@ -30,8 +30,13 @@ class Measure(Command):
     def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
         from workflows.sgx.inspection import inspect
 
+        shown = 0
+
         def progress(done: int, total: int) -> None:
-            emit(Progress(task="measure", done=done, total=total, unit="pages"))
+            nonlocal shown
+            if done * 50 // max(total, 1) > shown:
+                shown = done * 50 // max(total, 1)
+                emit(Progress(task="measure", done=done, total=total, unit="of the enclave"))
 
         found = inspect(
             Path(options["file"]).expanduser(),

@@ -2,7 +2,7 @@
 
 One EADD and sixteen EEXTEND records a page leave only 256 bytes between headers. So headers are laid out
 once for many pages, the file is read straight between them (one system call for 64 pages), and a thread
-hashes one batch while the next is filled. Memory is two batches, whatever the enclave's size.
+hashes what is filled. Memory is four batches of 64 pages, whatever the enclave's size.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import sys
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from itertools import cycle
 from queue import SimpleQueue
 from types import TracebackType
 
@@ -27,38 +28,41 @@ _WORDS = _ROW // 8
 _OFFSETS = (1, *range(9, _WORDS, 40))  # the words with offsets
 _EADD = int.from_bytes(b"EADD\0\0\0\0", "little")
 _EEXTEND = int.from_bytes(b"EEXTEND\0", "little")
-_ROWS = 256  # pages of a batch: 1.3 MB
-_INLINE = 1 << 16  # less than this is hashed at once: handing it over takes longer
+_ROWS = 64  # pages of a batch: what fits the processor's cache, and one system call fills
+_INLINE = 1 << 16
+DEPTH = 3  # parts that may wait for the hash
+RING = DEPTH + 1
 
 Progress = Callable[[int], object]
 
 
 class BackgroundDigest:
-    """SHA-256 in a thread: `update` returns while it hashes, and the next `update` waits for that.
+    """SHA-256 in a thread: `update` returns while it hashes, unless DEPTH parts are waiting for that.
 
-    What was given must stay as it is until the next call.
+    What was given must stay as it is for DEPTH further updates: fill RING buffers in turn.
     """
 
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self._queue: SimpleQueue[bytes | memoryview | None] = SimpleQueue()
-        self._free = threading.Semaphore()
+        self._free = threading.Semaphore(DEPTH)
         self._thread: threading.Thread | None = None
 
     def update(self, data: bytes | memoryview) -> None:
-        self._free.acquire()
-        if len(data) < _INLINE:
-            self._hash.update(data)
-            self._free.release()
-            return
         if self._thread is None:
+            if len(data) < _INLINE:  # handing it over would take longer
+                self._hash.update(data)
+                return
             self._thread = threading.Thread(target=self._work, daemon=True)
             self._thread.start()
+        self._free.acquire()
         self._queue.put(data)
 
     def hexdigest(self) -> str:
-        with self._free:
-            return self._hash.hexdigest()
+        for _ in range(DEPTH):  # all has been hashed when all places are free
+            self._free.acquire()
+        self._free.release(DEPTH)
+        return self._hash.hexdigest()
 
     def close(self) -> None:
         self._queue.put(None)
@@ -160,7 +164,7 @@ def measure(
     progress: Progress | None = None,
 ) -> str:
     """The MRENCLAVE (64 hex digits) of regions loaded in this order; `progress` gets counts of pages done."""
-    batches: list[Batch] = []
+    batches: Iterator[Batch] | None = None
     with BackgroundDigest() as digest:
         enclave = Enclave(size, ssa_frame_size, digest=digest)
         for region in regions:
@@ -174,9 +178,8 @@ def measure(
             content = region.content
             for first in range(0, region.pages, _ROWS):
                 rows = min(_ROWS, region.pages - first)
-                batches = batches or [Batch(), Batch()]
-                batch = batches[0]
-                batches.reverse()  # the other one is still being hashed
+                batches = batches or cycle([Batch() for _ in range(RING)])
+                batch = next(batches)
                 batch.number(
                     region.offset + first * PAGE, rows, region.flags, region.writable_rows(first, rows)
                 )

@@ -10,9 +10,10 @@ import struct
 from array import array
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import cycle
 
 from workflows.sgx.enclave import CHUNK, EXECUTE, PAGE, TCS, WRITE
-from workflows.sgx.records import BackgroundDigest, Offsets
+from workflows.sgx.records import RING, BackgroundDigest, Offsets
 from workflows.sgx.region import Region
 from workflows.sgx.source import Malformed, Source
 
@@ -21,7 +22,7 @@ EADD, EEXTEND, UNMEASURED = b"EADD\0\0\0\0", b"EEXTEND\0", b"UNMEASRD"
 _RECORD = struct.Struct("<8sQQ40s")
 _CREATE = struct.Struct("<8sIQ44s")
 _ROW = 64 + 16 * (64 + CHUNK)
-_BUFFER = 256 * _ROW  # 1.3 MB
+_BUFFER = 128 * _ROW  # 664 KB
 _MOST_AREAS = 4096
 _ZEROS = bytes(48)
 
@@ -88,12 +89,11 @@ def read(source: Source, progress: Callable[[int, int], None] | None = None) -> 
     `progress` gets bytes done and their number.
     """
     walk = _Walk()
-    buffers = [memoryview(bytearray(min(_BUFFER, source.size))) for _ in range(2)]
+    buffers = cycle([memoryview(bytearray(min(_BUFFER, source.size))) for _ in range(RING)])
     offset = 0
     with BackgroundDigest() as digest:
         while offset < source.size:
-            buffers.reverse()  # the other one is still being hashed
-            piece = buffers[0][: source.size - offset]
+            piece = next(buffers)[: source.size - offset]
             source.scatter([piece], len(piece), offset)
             used, hashed = walk.piece(piece, last=offset + len(piece) == source.size)
             if not used:
