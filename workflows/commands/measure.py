@@ -36,7 +36,7 @@ class Measure(Command):
             nonlocal shown
             if done * 50 // max(total, 1) > shown:
                 shown = done * 50 // max(total, 1)
-                emit(Progress(task="measure", done=done, total=total, unit="of the enclave"))
+                emit(Progress(task="measure", done=done, total=total))
 
         found = inspect(
             Path(options["file"]).expanduser(),

@@ -73,14 +73,14 @@ class Plan:
         return (region for region in self.regions if region.added and region.flags & EXECUTE)
 
     def measure(self, source: Source, progress: Callable[[int, int], None] | None = None) -> str:
-        """MRENCLAVE, 64 hex digits; `progress` gets pages done and their number."""
+        """MRENCLAVE, 64 hex digits; `progress` gets bytes of memory done, and all of them."""
         done, total = 0, self.added
 
         def count(some: int) -> None:
             nonlocal done
             done += some
             if progress is not None:
-                progress(done, total)
+                progress(done * PAGE, total * PAGE)
 
         source.patches = self.patches
         return records.measure(self.size, self.ssa_frame_size, self.regions, source, count)
