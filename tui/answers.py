@@ -108,9 +108,11 @@ class ScreenAnswers:
         return self._wait(AnswerWanted(asked))
 
     def failed(self, step: Step, failure: Failed) -> Literal["retry", "stop"]:
-        if self._closed:
+        try:
+            word = self._wait(WordWanted(step, failure))
+        except Cancelled:  # leaving after a failure does not turn it into a cancellation
             return "stop"
-        return "retry" if self._wait(WordWanted(step, failure)) == "retry" else "stop"
+        return "retry" if word == "retry" else "stop"
 
     def _asks(self, step: Step, form: Sequence[Filled]) -> bool:
         if any(filled.problem for filled in form):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from textual.pilot import Pilot
@@ -17,8 +18,10 @@ from tui.screens.wizard import Wizard
 from workflows import cli
 from workflows.core.events import Asked, Event, StepEnded
 from workflows.core.failure import Cancelled, Failed
-from workflows.core.fields import Choice, Filled
-from workflows.core.step import Step
+from workflows.core.fields import Filled
+from workflows.core.journal import Journal
+from workflows.core.manifest import Manifest
+from workflows.core.step import Context, Step, visible
 
 
 class Staged:
@@ -72,13 +75,18 @@ def step(name: str) -> Step:
 
 
 def form(name: str, **values: Any) -> FormWanted:
-    """The form of a real step; choices that need no context, values as given or none."""
+    """The form of a real step as the localnet has it, with these values."""
     wanted = step(name)
+    with TemporaryDirectory() as folder:
+        ctx = Context(
+            Path(folder), Journal(Path(folder)), Manifest(Path(folder)), values={"network": "localnet"}
+        )
+        fields = visible(wanted.fields, ctx)
+        choices = {field.name: field.choices(ctx) for field in fields}
     filled = [
         Filled(field, values.get(field.name), "default" if field.name in values else "none")
-        for field in wanted.fields
+        for field in fields
     ]
-    choices: dict[str, Sequence[Choice]] = {field.name: field.choices(None) for field in wanted.fields}  # type: ignore[arg-type]
     return FormWanted(wanted, filled, choices)
 
 

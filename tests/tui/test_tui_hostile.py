@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rich.segment import Segment
 from textual.color import Color
@@ -42,7 +42,14 @@ _ACTED_ON = re.compile(
     "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
 )
 TEXT = st.lists(st.sampled_from(EVIL) | st.text(max_size=6), max_size=4).map("".join)
-SETTINGS = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+SETTINGS = (
+    settings(  # an example is a whole app: a failure is shown as it was found, not made smaller for minutes
+        max_examples=15,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    )
+)
 
 
 @st.composite

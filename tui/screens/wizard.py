@@ -19,7 +19,7 @@ from textual.widgets import Input
 from tui.actions import WIZARD
 from tui.answers import AnswerWanted, FormWanted, Want, WordWanted
 from tui.feed import Item
-from tui.hygiene import harmless
+from tui.hygiene import harmless, prose
 from tui.model import RunModel, StepView
 from tui.run import LiveRun, Source
 from tui.screens.lines import LinesScreen
@@ -107,7 +107,7 @@ class Wizard(LinesScreen):
             elif isinstance(item, Want):
                 self._wanted(item)
             else:
-                self.broken = item
+                self.broken = Failed(prose(item.message), prose(item.hint))
             self._dirty = True
 
     def _fold(self, event: Event) -> None:

@@ -30,7 +30,7 @@ def outcome(screen: Wizard) -> list[Said]:
     if screen.model.ended is not None:
         found += _ended(screen)
     elif not screen.at_current and screen.model.current is not None:
-        back = " · r: go back to this step" if screen.check_action("retry", ()) else ""
+        back = " · r: do this one again" if screen.check_action("retry", ()) else ""
         title = screen.model.steps[screen.model.current].title
         found.append(Said(f"enter: to {title}, {_doing(screen)}{back}", "▸", _KEY))
     elif screen.check_action("next", ()):

@@ -43,7 +43,8 @@ class Question(Vertical):
     """Posts `Answered`; y and n answer a confirmation, Enter sends a text, ctrl+r a document."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "refuse", "no", tooltip="No, or stop the step")
+        Binding("escape", "refuse", "no"),
+        Binding("escape", "stop", "stop the step"),
     ]
 
     class Answered(Message):

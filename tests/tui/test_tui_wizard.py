@@ -1,0 +1,547 @@
+"""The wizard: what waits to be read, forms and questions, going back, cancelling, ending. Driven by keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Input, TextArea
+
+from tests.tui.recordings import events, is_, until
+from tests.tui.stage import Staged, app, asking, failing, form, play, settled, states, step, wrong
+from tui.answers import AnswerWanted, FormWanted, Want
+from tui.feed import Item
+from tui.screens.wizard import Wizard
+from tui.widgets.form import Form
+from tui.widgets.options import Options
+from tui.widgets.prose import Prose
+from tui.widgets.question import Question
+from tui.widgets.work import Work
+from workflows.core.engine import Back
+from workflows.core.events import Asked, StepStarted
+from workflows.core.failure import Cancelled
+from workflows.core.fields import Filled
+
+
+def outcome(screen: Wizard) -> str:
+    return "\n".join(said.text for said in screen.query_one("#outcome", Prose)._said)
+
+
+def asked(kind: Any, default: str | None = None) -> tuple[Staged, AnswerWanted]:
+    want = AnswerWanted(Asked(step="build", field="x", question="Well?", kind=kind, default=default))
+    return Staged([StepStarted(step="build", title="x", command=""), want.asked, want]), want
+
+
+def answer(want: Want) -> Any:
+    assert want._slot.done(), "nothing was answered"
+    return want._slot.result() if want._slot.exception() is None else want._slot.exception()
+
+
+# Reading
+
+
+def test_what_a_step_left_is_read_before_the_next_form_covers_it() -> None:
+    wanted = form("network", network="localnet")
+    source = Staged([*until("onboard", is_("step_ended", "doctor")), wanted], patient=("doctor",))
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        assert screen.looked_at is not None and screen.looked_at.id == "doctor"
+        assert "enter: next — Network" in outcome(screen)
+        assert not screen.query(Form)
+        await pilot.press("enter")
+        await settled(pilot)
+        assert screen.looked_at.id == "network"
+        assert screen.query_one(Form).has_focus_within
+        assert not wanted._slot.done(), "the same Enter does not send the form"
+        await pilot.press("enter")
+        assert answer(wanted) == {"network": "localnet"}
+
+    play(app(source), body)
+
+
+def test_a_step_that_runs_on_without_a_form_is_held_back_too() -> None:
+    source = Staged(asking("deploy_app"), patient=("measure",))
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        assert screen.looked_at is not None and screen.looked_at.id == "measure"
+        assert not screen.query(Question), "nothing can be confirmed that is not in view"
+        await pilot.press("y")
+        await settled(pilot)
+        assert not source.items[-1]._slot.done()  # type: ignore[union-attr]
+        await pilot.press("enter")
+        await settled(pilot)
+        assert screen.looked_at.id == "deploy_app"
+        assert screen.query_one(Question).has_focus_within
+
+    play(app(source), body)
+
+
+def test_several_steps_are_read_one_after_the_other() -> None:
+    source = Staged(until("onboard", is_("step_ended", "network")), patient=("doctor", "network"))
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        assert screen.looked_at is not None and screen.looked_at.id == "doctor"
+        await pilot.press("enter")
+        assert screen.looked_at.id == "network"
+        assert "enter: next" in outcome(screen)
+
+    play(app(source), body)
+
+
+def test_a_failure_comes_before_everything_that_waits_to_be_read() -> None:
+    source = Staged(failing(), patient=("doctor", "network", "base_image", "dockerfile"))
+
+    async def body(_: Pilot[int], screen: Wizard) -> None:
+        assert screen.looked_at is not None and screen.looked_at.id == "build"
+        assert "r: again" in outcome(screen)
+        assert "No matching distribution" in screen.query_one(Work).pane.visible_text()
+
+    play(app(source), body)
+
+
+def test_a_replay_and_the_demo_wait_for_nobody() -> None:
+    async def body(_: Pilot[int], screen: Wizard) -> None:
+        assert screen.looked_at is not None and screen.looked_at.id == "result"
+        assert screen.unread == []
+
+    play(app(Staged(events("onboard"))), body)
+
+
+# Looking elsewhere, and back
+
+
+def test_looking_at_other_steps_and_back_to_the_one_at_work() -> None:
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        await pilot.press("left_square_bracket", "up")
+        assert screen.looked_at is not None and screen.looked_at.id == "base_image"
+        assert "enter: to Build, which is at work" in outcome(screen)
+        await pilot.press("right_square_bracket")
+        assert screen.looked_at.id == "dockerfile"
+        await pilot.press("enter")
+        assert screen.looked_at.id == "build"
+        assert outcome(screen) == ""
+        for _ in range(20):
+            await pilot.press("down")
+        assert screen.looked_at.id == list(screen.model.steps)[-1]
+
+    play(app(states()["build_running"]()), body)
+
+
+def test_a_click_on_the_rail_looks_at_a_step() -> None:
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        await pilot.click("#rail", offset=(3, 2))
+        assert screen.looked_at is not None and screen.looked_at.id == "base_image"
+
+    play(app(states()["build_running"]()), body)
+
+
+def test_what_happens_elsewhere_does_not_move_the_view() -> None:
+    source = states()["build_running"]()
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        await pilot.press("up")
+        screen.take(events("stages")[len(source.items) :])
+        screen.sync()
+        await settled(pilot)
+        assert screen.looked_at is not None and screen.looked_at.id == "dockerfile"
+
+    play(app(source), body)
+
+
+def test_from_a_form_back_to_an_earlier_step() -> None:
+    wanted = form("build", image="hello:1", builder="auto")
+    source = Staged([*until("onboard", is_("step_ended", "dockerfile")), wanted])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        await pilot.press("r")
+        assert not wanted._slot.done(), "in a field r is a letter"
+        await pilot.press("escape", "up")
+        await settled(pilot)
+        assert screen.looked_at is not None and screen.looked_at.id == "dockerfile"
+        assert "r: do this one again" in outcome(screen)
+        await pilot.press("r")
+        back = answer(wanted)
+        assert isinstance(back, Back) and back.step == "dockerfile"
+
+    play(app(source), body)
+
+
+def test_from_what_is_read_back_to_edit_it() -> None:
+    wanted = form("build", image="hello:1", builder="auto")
+    source = Staged([*until("onboard", is_("step_ended", "dockerfile")), wanted], patient=("dockerfile",))
+
+    async def body(pilot: Pilot[int], _: Wizard) -> None:
+        await pilot.press("r")
+        back = answer(wanted)
+        assert isinstance(back, Back) and back.step == "dockerfile"
+
+    play(app(source), body)
+
+
+def test_a_later_step_cannot_be_gone_back_to() -> None:
+    wanted = form("network")
+    source = Staged([*until("onboard", is_("step_ended", "doctor")), wanted])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        await pilot.press("escape", "down", "down", "r")
+        assert not wanted._slot.done()
+        assert not screen.check_action("retry", ())
+        await pilot.press("enter")
+        await settled(pilot)
+        assert screen.query_one(Form).has_focus_within
+
+    play(app(source), body)
+
+
+def test_a_form_left_for_a_look_keeps_what_was_typed() -> None:
+    wanted = form("build", image="hello:1", builder="auto")
+    source = Staged([*until("onboard", is_("step_ended", "dockerfile")), wanted])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        await pilot.press("end", *"23", "ctrl+up")
+        await settled(pilot)
+        assert screen.looked_at is not None and screen.looked_at.id == "dockerfile"
+        await pilot.press("enter")
+        await settled(pilot)
+        await pilot.press("enter")
+        assert answer(wanted)["image"] == "hello:123"
+
+    play(app(source), body)
+
+
+# Forms
+
+
+def test_tab_and_arrows_go_through_the_fields_and_ctrl_r_sends_from_anywhere() -> None:
+    wanted = form("push_secrets", encrypt_result=True)
+    source = Staged([*until("onboard", is_("step_ended", "encrypt_dataset")), wanted])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        await pilot.press(*"secret.txt", "tab")
+        assert isinstance(screen.focused, TextArea)
+        await pilot.press(*"1=a", "enter", *"2=b", "tab")
+        assert isinstance(screen.focused, Options), "a field of several lines does not trap Tab"
+        await pilot.press("right", "shift+tab")
+        assert isinstance(screen.focused, TextArea)
+        await pilot.press("ctrl+r")
+        assert answer(wanted) == {
+            "app_secret_file": "secret.txt", "requester_secret": ["1=a", "2=b"], "encrypt_result": False
+        }  # fmt: skip
+
+    play(app(source), body)
+
+
+def test_a_short_list_is_chosen_from_by_arrows() -> None:
+    wanted = form("request", category="0")
+    source = Staged([*until("onboard", is_("step_ended", "push_secrets")), wanted])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        screen.query_one("#ask Options", Options).focus()
+        await pilot.press("down", "down", "enter")
+        assert answer(wanted)["category"] == "2"
+
+    play(app(source), body)
+
+
+def test_the_picker_is_searched_and_narrowed_by_the_language() -> None:
+    wanted = form("base_image", language="python")
+    source = Staged([*until("onboard", is_("step_ended", "network")), wanted])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        await pilot.press("right", "tab", *"5.7", "down")
+        await settled(pilot)
+        await pilot.press("enter")
+        chosen = answer(wanted)
+        assert chosen["language"] == "node"
+        assert chosen["base_image"].endswith("node:16.13.1-alpine3.15-scone5.7.0")
+
+    play(app(source), body)
+
+
+def test_what_fits_no_choice_is_used_as_typed() -> None:
+    wanted = form("base_image", language="python")
+    source = Staged([*until("onboard", is_("step_ended", "network")), wanted])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        await pilot.press("tab", *"registry.example/mine:1", "enter")
+        assert answer(wanted) == {"language": "python", "base_image": "registry.example/mine:1"}
+
+    play(app(source), body)
+
+
+def test_a_form_that_came_back_shows_what_is_wrong_at_its_field() -> None:
+    wanted = wrong("encrypt_dataset", "dataset_name", "x", "that is no name")
+    source = Staged([*until("onboard", is_("step_ended", "deploy_app")), wanted])
+
+    async def body(_: Pilot[int], screen: Wizard) -> None:
+        entry = next(entry for entry in screen.query_one(Form)._entries if entry.problem)
+        assert entry.filled.field.name == "dataset_name"
+        assert isinstance(screen.focused, Input) and screen.focused in entry.query(Input)
+        assert "that is no name" in str(entry.query_one("Prose", Prose).render())
+
+    play(app(source), body)
+
+
+def test_the_source_of_a_value_is_told() -> None:
+    wanted = form("build", image="hello:1", builder="auto")
+    named = [Filled(wanted.form[0].field, "x:1", "flag"), Filled(wanted.form[1].field, "auto", "manifest")]
+    wanted = FormWanted(wanted.step, named, wanted.choices)
+    source = Staged([*until("onboard", is_("step_ended", "dockerfile")), wanted])
+
+    async def body(_: Pilot[int], screen: Wizard) -> None:
+        shown = "\n".join("".join(part.text for part in row) for row in screen._compositor.render_strips())
+        assert "from --image" in shown and "from creamtea.toml" in shown
+
+    play(app(source), body)
+
+
+def test_a_path_is_completed(tmp_path: Any) -> None:
+    (tmp_path / "people.csv").touch()
+    wanted = form("encrypt_dataset")
+    source = Staged([*until("onboard", is_("step_ended", "deploy_app")), wanted])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        made = Form(wanted.form, wanted.choices, tmp_path)
+        screen.query_one(Form).remove()
+        await screen.query_one("#ask").mount(made)
+        await settled(pilot)
+        await pilot.press(*"peo")
+        await settled(pilot)
+        await pilot.press("right")
+        assert made.query(Input).first().value == "people.csv"
+
+    play(app(source), body)
+
+
+@pytest.mark.parametrize("name", [name for name in states() if name.endswith("_form")])
+def test_every_form_of_the_wizard_fits_80x24_without_a_scroll(name: str) -> None:
+    async def body(_: Pilot[int], screen: Wizard) -> None:
+        fields = screen.query_one("Form .fields")
+        assert fields.max_scroll_y == 0
+
+    play(app(states()[name]()), body)
+
+
+# Questions
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        (["y"], True), (["n"], False), (["enter"], False), (["escape"], False), (["left", "enter"], True),
+        (["left", "right", "enter"], False), (["right", "enter"], False),
+    ],
+)  # fmt: skip
+def test_yes_and_no(keys: list[str], expected: bool) -> None:
+    source, want = asked("confirm")
+
+    async def body(pilot: Pilot[int], _: Wizard) -> None:
+        await pilot.press(*keys)
+        assert answer(want) is expected
+
+    play(app(source), body)
+
+
+def test_a_secret_is_sent_as_typed_and_escape_stops_the_step() -> None:
+    source, want = asked("secret")
+
+    async def body(pilot: Pilot[int], _: Wizard) -> None:
+        await pilot.press(*"q?c hunter2", "enter")
+        assert answer(want) == "q?c hunter2"
+
+    play(app(source), body)
+    other, unanswered = asked("text")
+
+    async def escaped(pilot: Pilot[int], _: Wizard) -> None:
+        await pilot.press("escape")
+        assert isinstance(answer(unanswered), Cancelled)
+
+    play(app(other), escaped)
+
+
+def test_a_document_is_edited_left_for_a_look_and_kept() -> None:
+    source, want = asked("document", "FROM a\nRUN b\n")
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        await pilot.press(*"# x", "enter", "escape")
+        await settled(pilot)
+        assert screen.focused is None
+        await pilot.press("up", "enter")
+        await settled(pilot)
+        assert screen.query_one("#ask TextArea").has_focus
+        await pilot.press("ctrl+r")
+        assert answer(want) == "# x\nFROM a\nRUN b\n"
+
+    play(app(source), body)
+
+
+# Cancelling and ending
+
+
+def test_c_cancels_the_work() -> None:
+    source = states()["build_running"]()
+
+    async def body(pilot: Pilot[int], _: Wizard) -> None:
+        await pilot.press("c")
+        assert source.cancelled == 1 and not source.closed
+
+    play(app(source), body)
+
+
+def test_ctrl_c_cancels_and_the_second_one_leaves() -> None:
+    source = states()["build_running"]()
+
+    async def body(pilot: Pilot[int], _: Wizard) -> None:
+        await pilot.press("ctrl+c")
+        assert source.cancelled == 1 and not source.closed
+        await pilot.press("ctrl+c")
+        assert source.closed
+
+    play(app(source), body)
+
+
+@pytest.mark.parametrize("name", ["dataset_form", "deploy_question", "document", "password"])
+def test_ctrl_c_cancels_a_step_that_waits_for_an_answer(name: str) -> None:
+    source = states()[name]()
+    want = source.items[-1]
+    assert isinstance(want, Want)
+
+    async def body(pilot: Pilot[int], _: Wizard) -> None:
+        await pilot.press("ctrl+c")
+        assert isinstance(answer(want), Cancelled)
+        assert not source.closed
+
+    play(app(source), body)
+
+
+@pytest.mark.parametrize("name", list(states()))
+def test_ctrl_q_leaves_from_everywhere(name: str) -> None:
+    source = states()[name]()
+
+    async def body(pilot: Pilot[int], _: Wizard) -> None:
+        await pilot.press("ctrl+q")
+        assert source.closed
+
+    play(app(source), body)
+
+
+@pytest.mark.parametrize("key", ["question_mark", "ctrl+p"])
+def test_ctrl_q_leaves_from_what_lies_above(key: str) -> None:
+    source = states()["build_running"]()
+
+    async def body(pilot: Pilot[int], _: Wizard) -> None:
+        await pilot.press(key, "ctrl+q")
+        assert source.closed
+
+    play(app(source), body)
+
+
+def test_a_failed_step_is_tried_again() -> None:
+    source = states()["build_failed"]()
+    want = source.items[-1]
+    assert isinstance(want, Want)
+
+    async def body(pilot: Pilot[int], _: Wizard) -> None:
+        await pilot.press("r")
+        assert answer(want) == "retry"
+
+    play(app(source), body)
+
+
+def test_a_key_pressed_twice_answers_once() -> None:
+    first, second = (form("build", image="hello:1", builder="auto") for _ in range(2))
+    source = Staged([*until("onboard", is_("step_ended", "dockerfile")), first])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        screen.query_one(Form).submit()
+        screen.query_one(Form).submit()
+        await pilot.pause()
+        items: list[Item] = [second]
+        screen.take(items)
+        screen.sync()
+        await settled(pilot)
+        assert answer(first)["image"] == "hello:1"
+        assert not second._slot.done()
+
+    play(app(source), body)
+
+
+def test_the_end_names_where_everything_is() -> None:
+    async def body(_: Pilot[int], screen: Wizard) -> None:
+        told = outcome(screen)
+        for part in ("The run is done", "app ", "dataset ", "task ", "/creamtea-results/", "log ", "q: quit"):
+            assert part in told
+
+    play(app(states()["ended"]()), body)
+
+
+def test_why_tells_what_the_step_is_for() -> None:
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        await pilot.press("question_mark")
+        await pilot.pause()
+        told = "\n".join(str(part.render()) for part in pilot.app.screen.query("#why Static, #why Prose"))
+        assert (step("build").__doc__ or "").split(".")[0] in told
+        assert "docker build" in told
+        assert "Stop the running step" in told
+        await pilot.press("escape")
+        assert pilot.app.screen is screen
+
+    play(app(states()["build_running"]()), body)
+
+
+def test_copying_names_the_log_because_no_terminal_confirms(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = app(states()["build_running"]())
+    copied: list[str] = []
+    told: list[str] = []
+    monkeypatch.setattr(made, "copy_to_clipboard", copied.append)
+    monkeypatch.setattr(Wizard, "notify", lambda _, text, **options: told.append(text))
+
+    async def body(pilot: Pilot[int], _: Wizard) -> None:
+        await pilot.press("y", "Y", "dollar_sign")
+        assert copied[0].splitlines()[-1] == "training epoch 7: loss 0.50"
+        assert len(copied[0].splitlines()) == 6 and len(copied[1].splitlines()) == 7
+        assert copied[2].startswith("docker build ")
+        assert all("/steps/build.log" in text for text in told)
+
+    play(made, body)
+
+
+def test_finding_and_errors() -> None:
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        pane = screen.query_one(Work).pane
+        await pilot.press("e")
+        assert pane.ring[pane._current].startswith("ERROR: Could not find")
+        await pilot.press("e")
+        assert pane.ring[pane._current].startswith("ERROR: No matching")
+        await pilot.press("slash", *"NUMPY", "enter")
+        assert pane.ring[pane._current] == "collecting numpy==1.99"
+        assert "1 of 3" in pane.status
+        await pilot.press("N")
+        assert "3 of 3" in pane.status
+        await pilot.press("slash", "escape")
+        assert screen.focused is None and "3 of 3" in pane.status
+        await pilot.press("slash", "ctrl+u", "enter")
+        assert pane.status == ""
+
+    play(app(states()["build_failed"]()), body)
+
+
+def test_panes_are_gone_through_and_tiled_where_there_is_room() -> None:
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        work = screen.query_one(Work)
+        first = work.pane.ring
+        await pilot.press("tab")
+        assert not screen.query_one("#panes").display, "the notes are a pane too"
+        await pilot.press("tab")
+        assert work.pane.ring is not first
+        await pilot.press("t")
+        await settled(pilot)
+        tiles = [tile for tile in screen.query("Tile") if tile.display]
+        assert len(tiles) == 2
+        assert all(tile.query_one("LogPane").size.height >= 6 for tile in tiles)
+        await pilot.resize_terminal(80, 14)
+        await settled(pilot)
+        assert len([tile for tile in screen.query("Tile") if tile.display]) == 1
+
+    play(app(states()["build_running"]()), body)
