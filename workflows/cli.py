@@ -213,7 +213,7 @@ def _numbered(item: str) -> str:
 def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
     """The steps of a workflow and the context of a run: `options` of `parse_run`.
 
-    Missing when the folder does not exist or the workflow is unknown.
+    Missing when the folder does not exist, the workflow is unknown, or the value of a flag cannot be used.
     """
     workflow: str = options.workflow
     steps = catalog().workflow(workflow)
@@ -221,12 +221,24 @@ def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
     if not folder.is_dir():
         raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
     ctx = Context(folder, Journal(folder), Manifest(folder), workflow=workflow)
+    _usable(steps, options.given, ctx)
     # Known before their own steps ask for them, so that the image is built without these files.
     for name in APART:
         if value := options.given.get(name) or os.environ.get(f"CREAMTEA_{name.upper()}"):
             ctx.values[name] = value
     ctx.run, ctx.run_dir = new_run(ctx.state)
     return steps, ctx
+
+
+def _usable(steps: Sequence[Step], given: Mapping[str, Any], ctx: Context) -> None:
+    """A flag that cannot be used is told now, not when its step comes and others have already cost something."""
+    for field in (field for step in steps for field in step.fields if field.name in given):
+        try:
+            field.parse(given[field.name], ctx)
+        except ValueError as error:
+            raise Missing(
+                f"{field.flag}: {error}", f"{PROGRAM} run --help tells more", name="usage"
+            ) from None
 
 
 def demo_project(options: argparse.Namespace) -> Path:
