@@ -138,6 +138,8 @@ def runs(state: Path) -> list[dict[str, Any]]:
                     record.update(workflow=event.workflow, network=event.network)
                 elif isinstance(event, StepStarted):
                     record["step"] = event.step
+                elif isinstance(event, StepEnded) and event.step == "network":
+                    record["network"] = event.outputs.get("name") or record["network"]  # chosen on the way
                 elif isinstance(event, RunEnded):
                     record.update(outcome=event.outcome, seconds=event.seconds)
         found.append(record)
