@@ -76,3 +76,10 @@ def test_the_same_request_again_after_a_lost_task_is_another_deal(state: Path, t
     assert code == 0
     assert ended(events, "request")["outcome"] == "skipped"
     assert (Path(ended(events, "result")["outputs"]["folder"]) / "answer.txt").read_text() == "42"
+    code, events = run(project, *words, "--force", "--only", "deploy_app")
+    deployed = ended(events, "deploy_app")
+    assert (code, deployed["outcome"], deployed["outputs"]["tx"]) == (
+        0,
+        "done",
+        None,
+    )  # not even --force makes it twice

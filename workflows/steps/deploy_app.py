@@ -85,6 +85,10 @@ class DeployApp(Step):
         new = _new(ctx, plan.reference, checksum or ctx.outputs["measure"]["image_id"])
         chain = world.poco(ctx)
         address = chain.predict_app(new)
+        if chain.is_registered("app", address):  # not even --force makes it twice
+            _remember(ctx, address)
+            yield Noted(text=f"this very app is registered already, at {address}")
+            return _outputs(new, address, None)
         for line in _before(new, address, network.native):
             yield Noted(text=line)
         agreed = yield Asked(
