@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,17 +121,15 @@ def test_a_build_from_the_cache_is_the_same(oven: Oven, folder: Path) -> None:
 
 def again(oven: Oven, context: Context) -> tuple[Outcome, list[Event]]:
     made = oven.built(context)
-    before = {one["Id"] for one in oven.engine.api.images(all=True)}
+    mark = {"creamtea-test-again": uuid.uuid4().hex}
     events: list[Event] = []
-    work = reproduce.again(oven.engine, context, made.image_id, builder=made.builder)
+    work = reproduce.again(oven.engine, context, made.image_id, builder=made.builder, labels=mark)
     while True:
         try:
             events.append(next(work))
         except StopIteration as end:
-            left = {one["Id"] for one in oven.engine.api.images(all=True)} - before
-            assert not [
-                one for one in left if oven.engine.require(one).entrypoint == ("python3", "/app/app.py")
-            ]
+            wanted = {"label": [f"{name}={value}" for name, value in mark.items()]}
+            assert oven.engine.api.images(filters=wanted) == []  # the second image is gone again
             return end.value, events
 
 

@@ -38,10 +38,8 @@ def measure(engine: Engine, reference: str) -> Measured:
     one that was measured at its build.
     """
     image = engine.require(reference)
-    paths = {f"{protection.FOLDER}/{name}": name for name in protection.PARTS}
-    found = engine.read_files(image.id, paths)
-    taken = protection.read({paths[path]: data for path, data in found.items() if data is not None})
-    fingerprint = _complete(taken, image)
+    taken = claimed(engine, image)
+    fingerprint = taken.fingerprint
     said = enclave_hash(engine, image, fingerprint.entrypoint or "")
     if said != fingerprint.mrenclave:
         raise Failed(
@@ -50,6 +48,14 @@ def measure(engine: Engine, reference: str) -> Measured:
             name="mrenclave_differs",
         )
     return Measured(image, fingerprint, dict(taken.regions), image.labels.get(SIMULATED) == "1")
+
+
+def claimed(engine: Engine, image: Image) -> Taken:
+    """What an image says of itself in `/build`, nothing of it checked; Failed `no_fingerprint` when it says nothing."""
+    paths = {f"{protection.FOLDER}/{name}": name for name in protection.PARTS}
+    found = engine.read_files(image.id, paths)
+    taken = protection.read({paths[path]: data for path, data in found.items() if data is not None})
+    return replace(taken, fingerprint=_complete(taken, image))
 
 
 def enclave_hash(engine: Engine, image: Image, entrypoint: str) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,8 @@ def take(
     measured: what `image.measure` found, if it was asked already. Failed when the image is none of SCONE's.
     """
     found = engine.require(reference)
-    parts, kinds, simulated = _measured(engine, found, measured)
+    simulated = found.labels.get(images.SIMULATED) == "1"
+    parts, kinds = _measured(engine, found, measured)
     words = (parts.entrypoint or "").split() or list(found.entrypoint)
     printed = _settings(engine, found, words[0])
     whole = _tree(engine, found, kinds, cancel)
@@ -67,7 +69,7 @@ def take(
     return Record(
         name=name or reference,
         at=now(),
-        fingerprint=parts,
+        fingerprint=replace(parts, heap=printed.heap) if printed else parts,
         simulated=simulated,
         run=run,
         image=Picture(reference, found.id, found.digest),
@@ -126,21 +128,25 @@ def _files(context: Context) -> list[tuple[str, str]]:
 
 def _measured(
     engine: Engine, image: Image, measured: Measured | None
-) -> tuple[Fingerprint, Mapping[str, Kind], bool]:
-    """Fingerprint, region → kind, simulated; an image without FSPF (sconified) has its MRENCLAVE alone."""
-    simulated = image.labels.get(images.SIMULATED) == "1"
+) -> tuple[Fingerprint, Mapping[str, Kind]]:
+    """The fingerprint with the MRENCLAVE that the image really starts, and region → kind.
+
+    An image without FSPF (sconified) has its MRENCLAVE alone.
+    """
+    if measured is not None:
+        return measured.fingerprint, measured.regions
     try:
-        known = measured or images.measure(engine, image.id)
+        taken = images.claimed(engine, image)
     except Failed as failure:
         if failure.name != "no_fingerprint" or engine.read_file(image.id, "/build/fingerprint") is not None:
             raise
         heap = image.environment.get("SCONE_HEAP")
-        alone = Fingerprint(
+        return Fingerprint(
             None, None, images.enclave_hash(engine, image, ""), " ".join(image.entrypoint) or None,
             sizes.parse(heap) if heap else None,
-        )  # fmt: skip
-        return alone, {}, simulated
-    return known.fingerprint, known.regions, known.simulated
+        ), {}  # fmt: skip
+    parts = taken.fingerprint
+    return replace(parts, mrenclave=images.enclave_hash(engine, image, parts.entrypoint or "")), taken.regions
 
 
 def _settings(engine: Engine, image: Image, program: str) -> Settings | None:

@@ -70,11 +70,9 @@ def _mrenclave(engine: Engine, image: Image, registered: Fingerprint) -> Check:
 
 def _parts(engine: Engine, image: Image, registered: Fingerprint) -> list[Check]:
     """FSPF key and tag as the image keeps them in /build."""
-    paths = {f"{protection.FOLDER}/{name}": name for name in protection.PARTS}
-    files = engine.read_files(image.id, paths)
     expected = {"fspf_key": str(registered.fspf_key), "fspf_tag": str(registered.fspf_tag)}
     try:
-        taken = protection.read({paths[path]: data for path, data in files.items() if data is not None})
+        taken = images.claimed(engine, image)
     except Failed as failure:
         return [Check(name, value, failure.message, None) for name, value in expected.items()]
     return [
