@@ -7,11 +7,11 @@ import io
 import posixpath
 import tarfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from workflows.core.failure import Failed
+from workflows.core.failure import Failed, Unavailable
 from workflows.core.text import LineCutter, clean
 
 Stream = Literal["out", "err"]
@@ -116,18 +116,22 @@ class Container:
         with speaking(f"nothing can be written to {folder}"):
             self.api.put_archive(self.id, folder, archive)
 
-    def get(self, path: str) -> Iterator[bytes]:
-        """A tar archive of a file or folder, in blocks; FileNotFoundError when there is none."""
-        from docker.errors import NotFound
+    def get(self, path: str) -> Generator[bytes, None, None]:
+        """A tar archive of a file or folder, in blocks; FileNotFoundError when there is none.
 
+        Close the iterator where it is not read to its end: the engine keeps the container locked until then.
+        """
+        url = f"{self.api.base_url}/v{self.api.api_version}/containers/{self.id}/archive"
         with speaking(f"{path} cannot be read from the container"):
-            try:
-                blocks, _ = self.api.get_archive(self.id, path)
-            except NotFound as error:
-                if explanation(error).startswith(f"No such container: {self.id}"):
-                    raise
-                raise FileNotFoundError(path) from None
-        return iter(blocks)
+            reply = self.api.get(url, params={"path": path}, stream=True, timeout=self.api.timeout)
+            if reply.status_code == 404 and f"No such container: {self.id}" not in reply.text:
+                raise FileNotFoundError(path)
+            if reply.status_code != 200:
+                raise Failed(
+                    f"{path} cannot be read from the container: {clean(reply.text)[:300]}",
+                    name="engine_error",
+                )
+        return _blocks(reply)
 
     def read(self, path: str, limit: int = 64 << 20) -> bytes:
         """One file's bytes, links followed inside the container's root.
@@ -153,6 +157,13 @@ class Container:
                 raise Failed(f"{path} has {member.size} bytes, more than the {limit} that are read at most")
             file = tar.extractfile(member) if member.isfile() else None
             return member, file.read() if file else b""
+
+
+def _blocks(reply: Any) -> Generator[bytes, None, None]:
+    try:
+        yield from reply.iter_content(1 << 18)
+    finally:
+        reply.close()
 
 
 class _Reader(io.RawIOBase):
@@ -241,9 +252,13 @@ def explanation(error: Exception) -> str:
 @contextlib.contextmanager
 def speaking(what: str, hint: str = "") -> Iterator[None]:
     """Turns an error of docker-py into Failed: `what`, and the engine's own words."""
+    import requests
     from docker.errors import DockerException
 
     try:
         yield
+    except requests.RequestException as error:
+        text = f"{what}: the engine did not answer ({type(error).__name__})"
+        raise Unavailable(text, "is it busy or gone? docker version tells", name="engine_silent") from None
     except DockerException as error:
         raise Failed(f"{what}: {explanation(error)}", hint, name="engine_error") from None

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -177,8 +178,8 @@ def _tree(engine: Engine, image: Image, kinds: Mapping[str, str], cancel: Cancel
             and not _VENDORED.intersection(PurePosixPath(path).parts)
         )
 
-    with engine.create(image.id, ["-"], entrypoint=[]) as container:
-        return tree.read(container.get("/"), wanted, cancel)
+    with engine.create(image.id, ["-"], entrypoint=[]) as container, closing(container.get("/")) as archive:
+        return tree.read(archive, wanted, cancel)
 
 
 def _kept(entries: Mapping[str, Entry], regions: Mapping[str, Region]) -> dict[str, Entry]:

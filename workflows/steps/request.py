@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from workflows.core.events import Asked, Noted
-from workflows.core.failure import Cancelled, Failed
+from workflows.core.failure import Cancelled, Failed, Missing
 from workflows.core.fields import Choice, Field
 from workflows.core.step import Context, Done, Step, Work, digest
 from workflows.core.text import shorten
@@ -176,6 +176,12 @@ class Request(Step):
     def _afford(ctx: Context, pool: WorkerpoolOrder) -> None:
         from workflows.iexec import cost
 
+        if ctx["max_price"] is None and not ctx.interactive and not world.entry(ctx).simulated:
+            raise Missing(
+                f"the pool asks {cost.rlc(pool.workerpoolprice)} of real money, and nobody is asked here",
+                "say the most you pay with --max-price",
+                name="missing",
+            )
         if ctx["max_price"] is not None and pool.workerpoolprice > int(ctx["max_price"]) * cost.NRLC:
             raise Failed(
                 f"the pool asks {cost.rlc(pool.workerpoolprice)}, the most you pay is {ctx['max_price']} RLC",
