@@ -101,12 +101,18 @@ class Container:
 
     def remove(self) -> None:
         """Remove it with its anonymous volumes, running or not; harmless when it is gone."""
+        import requests
         from docker.errors import APIError, NotFound
 
         try:
             self.api.remove_container(self.id, v=True, force=True)
         except NotFound:
             return
+        except requests.RequestException as error:
+            text = f"a container could not be removed: the engine did not answer ({type(error).__name__})"
+            raise Unavailable(
+                text, f"remove it by hand: docker rm -f {self.id[:12]}", name="engine_silent"
+            ) from None
         except APIError as error:
             if "already in progress" not in str(error):
                 raise Failed(f"a container could not be removed: {explanation(error)}") from None
@@ -252,13 +258,9 @@ def explanation(error: Exception) -> str:
 @contextlib.contextmanager
 def speaking(what: str, hint: str = "") -> Iterator[None]:
     """Turns an error of docker-py into Failed: `what`, and the engine's own words."""
-    import requests
     from docker.errors import DockerException
 
     try:
         yield
-    except requests.RequestException as error:
-        text = f"{what}: the engine did not answer ({type(error).__name__})"
-        raise Unavailable(text, "is it busy or gone? docker version tells", name="engine_silent") from None
     except DockerException as error:
         raise Failed(f"{what}: {explanation(error)}", hint, name="engine_error") from None
