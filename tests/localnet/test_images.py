@@ -57,6 +57,7 @@ def test_a_base_has_the_runtime_the_marks_and_its_interpreters(engine: Engine, k
     base = _base(engine, kind)
     image = engine.require(base.image)
     assert image.labels["creamtea.simulated"] == "1"
+    assert image.labels["creamtea.localnet"] == ""  # what is built on it belongs to nobody's process
     assert base.interpreter in base.told("x") and "SIMULATED" in base.told("x")
     document = json.loads(engine.read_file(base.image, "/etc/scone-simulated/base.json") or b"")
     assert document["version"] == 1 and document["os"] == base.os == "Debian 12"

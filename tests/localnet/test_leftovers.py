@@ -10,7 +10,7 @@ import pytest
 
 from workflows.containers.engine import Engine
 from workflows.localnet.images import root_image
-from workflows.localnet.leftovers import LABEL, labels, sweep
+from workflows.localnet.leftovers import LABEL, UNOWNED, labels, sweep
 
 pytestmark = pytest.mark.engine
 
@@ -47,3 +47,18 @@ def test_only_what_belongs_to_ended_processes_of_this_machine_is_removed() -> No
                 container.remove()
                 engine.remove_network(f"{name}-{who}")
                 engine.remove_volume(f"{name}-{who}")
+
+
+def test_what_is_made_of_an_image_of_an_ended_process_stays() -> None:
+    """Images inherit labels: a container of a base that another localnet made is its user's, not a leftover."""
+    with Engine.connect() as engine:
+        image = root_image(engine, "python", lambda _: None)
+        tag = f"creamtea-test/unowned:{secrets.token_hex(4)}"
+        try:
+            with engine.create(image, ["/bin/true"], labels=_dead()) as container:
+                engine.api.commit(container.id, *tag.split(":"), changes=UNOWNED)
+            with engine.create(tag, ["/bin/true"]) as container:
+                sweep(engine)
+                assert container.inspect()["Config"]["Labels"][LABEL] == ""
+        finally:
+            engine.remove(tag, force=True)

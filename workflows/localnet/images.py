@@ -28,7 +28,7 @@ from workflows.core.events import Noted, Progress, TaskChanged, TaskState, now
 from workflows.core.failure import Cancelled, Failed, Missing
 from workflows.core.step import Cancel
 from workflows.localnet import npm_package, rootfs
-from workflows.localnet.leftovers import labels
+from workflows.localnet.leftovers import UNOWNED, labels
 from workflows.localnet.rootfs import Recipe
 from workflows.localnet.runtime.build import zipapp
 from workflows.localnet.trim import add_file, add_link
@@ -109,7 +109,7 @@ def stand_in(
     cache = cache or default_cache()
     runtime = zipapp()
     bundle = trusted_certificates()
-    parts = [2, plan.key, plan.npm, _digest(runtime), _digest(root_pem), _digest(bundle)]
+    parts = [3, plan.key, plan.npm, _digest(runtime), _digest(root_pem), _digest(bundle)]
     tag = f"creamtea/stand-in:{kind}-{_digest(json.dumps(parts).encode())[:12]}"
     if (found := _find(engine, tag)) is not None:
         return found
@@ -250,6 +250,7 @@ def _commit(engine: Engine, base: str, layer: bytes, tag: str, changes: list[str
     ):
         container.put("/", layer)
         repository, _, version = tag.partition(":")
+        changes = [*changes, UNOWNED]
         engine.api.commit(container.id, repository=repository, tag=version, changes="\n".join(changes))
 
 

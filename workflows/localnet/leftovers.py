@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from workflows.containers.engine import Engine
 
 LABEL = "creamtea.localnet"
+# For an image that is made of a labelled container: what users build on it inherits its labels, and their
+# containers are no leftovers.
+UNOWNED = f'LABEL {LABEL}=""'
 
 
 def labels() -> dict[str, str]:

@@ -19,7 +19,7 @@ from workflows.core.command import Emit
 from workflows.core.failure import Failed
 from workflows.core.step import Cancel
 from workflows.localnet.images import SIMULATED, StandIn, task, tidy
-from workflows.localnet.leftovers import labels
+from workflows.localnet.leftovers import UNOWNED, labels
 from workflows.localnet.trim import add_file
 
 if TYPE_CHECKING:
@@ -137,6 +137,7 @@ def _make(engine: Engine, base: StandIn, name: str, heap: int, pyz: bytes, tag: 
             "CMD []",
             f'LABEL {SIMULATED}="1"',
             f'LABEL {_FINGERPRINT}="{fingerprint}"',
+            UNOWNED,
         ]
         with speaking(f"the image of {name} was not made", "Is the engine's disk full?"):
             engine.api.commit(container.id, repository=repository, tag=version, changes="\n".join(changes))
