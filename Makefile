@@ -2,7 +2,7 @@
 BIN := .venv/bin
 RUN := .ci/with-engine $(BIN)
 
-.PHONY: demo test check bench setup lock
+.PHONY: demo test check bench fuzz setup lock
 
 demo: setup
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(RUN)/creamtea run demo; fi; \
@@ -20,6 +20,11 @@ check: .venv/.ready
 
 bench: setup
 	$(RUN)/python -m tests.bench
+
+# Every parser against a coverage-guided fuzzer, so many seconds each: make fuzz FUZZ_SECONDS=600
+fuzz: setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'atheris>=2.3'
+	$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60)
 
 # Everything that the program needs on this machine; does nothing the second time.
 setup: .venv/.ready

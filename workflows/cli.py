@@ -417,7 +417,10 @@ def _command(command: Command, words: Sequence[str]) -> int:
     as_json = bool(options_given.pop("json"))
     # Progress of a command is for people, and standard output is for the document.
     progress = PlainPrinter(sys.stderr, [])
-    result = command.run(options_given, lambda event: progress(harmless(event)))
+    try:
+        result = command.run(options_given, lambda event: progress(harmless(event)))
+    finally:
+        progress.clear()
     if as_json:
         print(json.dumps({"v": 1, **result.document}, ensure_ascii=False))
     else:

@@ -67,10 +67,15 @@ class PlainPrinter:
             handler(event)
             self._out.flush()
 
-    def _say(self, text: str = "") -> None:
+    def clear(self) -> None:
+        """Take a progress line away, so that something else may be printed."""
         if self._bar:
             self._out.write("\r\x1b[K")
+            self._out.flush()
             self._bar = False
+
+    def _say(self, text: str = "") -> None:
+        self.clear()
         self._out.write(text + "\n")
 
     def _on_run_started(self, event: RunStarted) -> None:

@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.bench import measure
+
 CREAMTEA = str(Path(sys.executable).with_name("creamtea"))
 ROUNDS = 5
 
@@ -142,6 +144,9 @@ def main() -> None:
                               f" && sha256sum {folder}/o"),
             3,
         )  # fmt: skip
+        print("\nmeasuring an enclave of 256 MiB")
+        measure.main()
+        print()
         with held(warm):
             workflow(folder, warm)
             alone("workflow, warm build cache", [workflow(folder, warm) for _ in range(3)], "15 s")
