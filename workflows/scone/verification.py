@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from workflows.containers.engine import Engine, Image
 
 
+_KILLED = (-1, 137)  # no exit code at all, and SIGKILL: not a word of the file shield
+
+
 @dataclass(frozen=True)
 class Check:
     """One comparison; ok is None where it could not be made, and `actual` says why."""
@@ -97,6 +100,8 @@ def _shield(engine: Engine, image: Image, registered: Fingerprint) -> Check:
         return Check("files", expected, failure.message, False)
     if ran.code == 0:
         return Check("files", expected, expected, True)
+    if ran.timed_out or ran.code in _KILLED:
+        return Check("files", expected, "it was stopped before it could check: is memory short?", None)
     said = [line for line in (ran.err or ran.out).splitlines() if line.strip()]
     return Check("files", expected, clean(said[-1]) if said else f"exit code {ran.code}", False)
 
