@@ -27,15 +27,16 @@ def sea(house: House, network: dict[str, Any], tmp_path: Path) -> Iterator[tuple
 
 
 def test_killed_at_every_send_nothing_is_sent_twice(
-    house: House, network: dict[str, Any], ledger: Path, ledger_image: str, sea: tuple[Strait, dict[str, str]]
+    house: House, network: dict[str, Any], ledger: Path, sea: tuple[Strait, dict[str, str]]
 ) -> None:
     """Each time just before a call leaves, or just after it was answered, whatever the answer was for."""
     channel, env = sea
+    (ledger / "rules" / "rounding.py").write_text(apps.ROUNDING + "# another app than those of other tests\n")
     (ledger.parent / "data.csv").write_bytes(DATA)
     (ledger.parent / "secret").write_text("resumed-secret-77\n")
     before = Tally.of(network)
     words: list[str | Path] = [
-        "run", "onboard", "--json", "--yes", "--project", ledger, "--image", ledger_image, "--dataset",
+        "run", "onboard", "--json", "--yes", "--project", ledger, "--image", house.image("sent"), "--dataset",
         ledger.parent / "data.csv", "--app-secret-file", ledger.parent / "secret", "--args", "report saved twice",
     ]  # fmt: skip
     kills: list[tuple[str, str, Moment]] = [

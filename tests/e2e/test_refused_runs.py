@@ -139,3 +139,19 @@ def test_two_runs_in_one_project(
     second = house.creamtea("run", "deploy", "--json", "--yes", "--project", ledger)
     house.remember(first.end())
     assert second.code == 1 and "locked" in second.out + second.err
+
+
+@pytest.mark.usefixtures("network")
+def test_data_that_is_in_the_image_already_is_not_used(house: House, ledger: Path) -> None:
+    """It was named after the build, as at a prompt; named from the beginning it stays out."""
+    data = ledger / "data.csv"
+    data.write_text("a,1\n")
+    image = house.image("named-late")
+    ended = house.onboard(ledger, "--image", image, workflow="deploy")
+    assert ended.code == 0 and house.engine.read_file(image, "/app/data.csv") == b"a,1\n"
+    ended = house.onboard(ledger, "--only", "encrypt_dataset", "--dataset", data)
+    assert ended.code == 1 and ended.run().error["name"] == "in_image", ended.run().error
+    assert not list((ledger / ".creamtea").glob("datasets/*.enc"))
+    ended = house.onboard(ledger, workflow="deploy")
+    assert ended.code == 0 and ended.run().outcome("build") == "done"
+    assert house.engine.read_file(image, "/app/data.csv") is None

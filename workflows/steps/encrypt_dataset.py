@@ -77,6 +77,7 @@ class EncryptDataset(Step):
         )
 
     def run(self, ctx: Context) -> Work:
+        world.keep_out(ctx, Path(str(ctx["dataset"])))
         yield from world.unlock(ctx)
         record = _record(ctx)
         if record is None or not _file(ctx, record).is_file():

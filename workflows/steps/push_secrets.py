@@ -103,6 +103,9 @@ class PushSecrets(Step):
         return None
 
     def run(self, ctx: Context) -> Work:
+        for file in (ctx["app_secret_file"], *_files(ctx).values()):
+            if file:
+                world.keep_out(ctx, Path(str(file)))
         yield from world.unlock(ctx)
         if ctx["encrypt_result"] and not _whole(ctx):
             yield from self._make_key(ctx)

@@ -68,6 +68,27 @@ def private_files(ctx: Context) -> list[str]:
     return [str(path.relative_to(ctx.project)) for path in paths if path.is_relative_to(ctx.project)]
 
 
+def keep_out(ctx: Context, file: Path) -> None:
+    """Failed when the image holds this file of the project in the clear: it was built before anybody named it."""
+    path = Path(os.path.normpath(file.expanduser().absolute()))
+    image = str(ctx.outputs["measure"]["image_id"])
+    if not path.is_relative_to(ctx.project) or not engine(ctx).exists(image):
+        return
+    name = path.relative_to(ctx.project)
+    with engine(ctx).create(image, ["-"], entrypoint=[]) as container:
+        try:
+            content = container.get(f"/app/{name}")
+        except FileNotFoundError:
+            return
+        next(content, b"")
+        content.close()
+    raise Failed(
+        f"{name} is in the app's image, where everyone who can pull it reads it",
+        "run again and name it with its flag, or move it away: it is left out then, and the app is another one",
+        name="in_image",
+    )
+
+
 def _listed(value: Any) -> list[str]:
     return [str(item) for item in (value if isinstance(value, list | tuple) else [value]) if item]
 
