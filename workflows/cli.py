@@ -141,10 +141,14 @@ def explain(failure: Failed, as_json: bool = False) -> int:
 # Runs
 
 
-def run_parser(name: str | None = None) -> argparse.ArgumentParser:
-    """The arguments of `run`: its own, and a flag for every field of every step."""
-    parser = _Parser(prog=f"{PROGRAM} run", description="Run a workflow.", allow_abbrev=False)
-    if name is None:
+def run_parser(*, resume: bool = False) -> argparse.ArgumentParser:
+    """The arguments of `run` (and of `resume`, which knows its workflow), and a flag for every field."""
+    if resume:
+        parser = _Parser(
+            prog=f"{PROGRAM} resume", description="Go on where the last run stopped.", allow_abbrev=False
+        )
+    else:
+        parser = _Parser(prog=f"{PROGRAM} run", description="Run a workflow.", allow_abbrev=False)
         parser.add_argument("workflow", metavar="WORKFLOW", help=", ".join(catalog().workflows()))
     _common(parser)
     parser.add_argument("--plain", action="store_true", help="plain lines instead of the full screen")
@@ -186,7 +190,10 @@ def _told(field: Field) -> str:
 
 def parse_run(words: Sequence[str]) -> argparse.Namespace:
     """The namespace of `run WORDS`; `given` holds the values of fields, paths from where they were typed."""
-    options = run_parser().parse_args(words)
+    return _with_given(run_parser().parse_args(list(words)))
+
+
+def _with_given(options: argparse.Namespace) -> argparse.Namespace:
     known = {field.name: field for step in catalog().steps for field in step.fields}
     options.given = {
         name: _typed(known[name], value)
@@ -306,11 +313,9 @@ def _resume(words: Sequence[str]) -> int:
 
 def parse_resume(words: Sequence[str]) -> argparse.Namespace:
     """The namespace of the run that `resume WORDS` goes on with."""
-    parser = _Parser(prog=f"{PROGRAM} resume", description="Go on where the last run stopped.")
-    _common(parser)
-    known, rest = parser.parse_known_args(list(words))
-    last = last_run(known.project)
-    options = parse_run([str(last["workflow"]), "--project", str(known.project), *rest])
+    options = _with_given(run_parser(resume=True).parse_args(list(words)))
+    last = last_run(options.project)
+    options.workflow = str(last["workflow"])
     options.given = {**last["given"], **options.given}
     return options
 

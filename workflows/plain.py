@@ -146,6 +146,8 @@ class PlainPrinter:
 
     def _on_run_ended(self, event: RunEnded) -> None:
         self._say(f"\n{event.outcome} in {event.seconds:.1f} s")
+        if event.outcome != "done":
+            self._say("go on with: creamtea resume")
         if event.log:
             self._say(f"log: {clean(event.log)}")
 

@@ -32,6 +32,10 @@ class Decrypt(Command):
         def progress(done: int, total: int | None) -> None:
             emit(Progress(task="decrypt", done=done, total=total))
 
+        if output.exists():
+            raise Missing(
+                f"{output} is there already", "give another --output, or move it away", name="exists"
+            )
         if results.kind(source) is None:
             return self._dataset(options, source, output, progress)
         key = None

@@ -162,6 +162,8 @@ class Engine:
         if already is not None:
             if already.because:
                 self._emit(Noted(text=already.because))
+            for note in already.notes:
+                self._emit(note)
             outputs: Outputs = already.outputs
         else:
             outputs = self._drive(step)

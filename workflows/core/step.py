@@ -75,10 +75,11 @@ class Cancel:
 
 @dataclass(frozen=True)
 class Done:
-    """A probe found the work done: what the step leaves, and the sentence that says why."""
+    """A probe found the work done: what the step leaves, the sentence that says why, and what to show again."""
 
     outputs: Outputs
     because: str = ""
+    notes: tuple[Event, ...] = ()
 
 
 @dataclass

@@ -102,7 +102,9 @@ class Fingerprint:
         if self.fspf_key is not None and self.fspf_tag is not None:
             parts += [
                 Part(
-                    "FSPF key", self.fspf_key, "random for every build; opens the file system protection file"
+                    "FSPF key",
+                    self.fspf_key,
+                    "random, made with the fingerprint; opens the list of protected files",
                 ),
                 Part(
                     "FSPF tag", self.fspf_tag, "the state of every protected file: change one and it differs"

@@ -22,7 +22,7 @@ def _forms(_: Context) -> Sequence[Choice]:
 class Measure(Step):
     """See what makes your app this app.
 
-    The fingerprint has three parts. FSPF key: random for every build, it opens the list of protected files. FSPF tag:
+    The fingerprint has three parts. FSPF key: random, made with the fingerprint, it opens the list of protected files. FSPF tag:
     the state of those files. MRENCLAVE: the measurement of the enclave itself, that is of the interpreter, its heap,
     stack and threads. Parts one and two identify your files, part three the runtime. The key hides nothing from who
     reads the chain: in the old forms it is public there.
@@ -33,7 +33,17 @@ class Measure(Step):
     heading = "What the enclave is, and what it may read"
     after = ("build",)
     workflows = ("onboard", "demo", "deploy")
-    fields = (Field("form", "Form on the chain", "choice", default="3", choices=_forms, manifest="form"),)
+    fields = (
+        Field(
+            "form",
+            "Form on the chain",
+            "choice",
+            default="3",
+            choices=_forms,
+            manifest="form",
+            help="3 (key, tag and MRENCLAVE), 4 (with the entrypoint) or json (MRENCLAVE alone)",
+        ),
+    )
 
     def command(self, ctx: Context) -> str:
         image = ctx["image"] or "IMAGE"

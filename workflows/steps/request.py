@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from workflows.core.events import Asked, Noted
@@ -28,6 +29,16 @@ def _categories(_: Context) -> Sequence[Choice]:
         Choice(str(number), note=f"{name}: up to {time} of computing")
         for number, (name, time) in enumerate(times)
     ]
+
+
+def _amount(value: Any) -> str:
+    try:
+        amount = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError(f"{value} is not an amount of RLC") from None
+    if not amount.is_finite() or amount < 0 or amount.as_tuple().exponent < -9:  # type: ignore[operator]
+        raise ValueError(f"{value} is not an amount of RLC: 0 or more, with at most nine decimals")
+    return str(amount)
 
 
 def _address(value: Any) -> str:
@@ -57,12 +68,18 @@ class Request(Step):
             help="public, on the chain: no secrets here",
         ),
         Field("input_file", "Input files", many=True, required=False, metavar="URL", help="public URLs, one a line"),
-        Field("category", "Category", "choice", default="0", choices=_categories, manifest="category"),
+        Field(
+            "category", "Category", "choice", default="0", choices=_categories, manifest="category",
+            help="0 (up to 5 min) to 4 (up to 10 h)",
+        ),
         Field(
             "workerpool", "Workerpool", required=False, check=_address, metavar="ADDRESS",
             when=lambda ctx: not world.entry(ctx).embedded, help="any pool that offers the category otherwise",
         ),
-        Field("max_price", "Most you pay", "number", required=False, metavar="RLC", help="in RLC for the whole task"),
+        Field(
+            "max_price", "Most you pay", required=False, metavar="RLC", check=_amount,
+            help="in RLC for the whole task, such as 0.5",
+        ),
     )  # fmt: skip
 
     def command(self, ctx: Context) -> str:
@@ -182,7 +199,7 @@ class Request(Step):
                 "say the most you pay with --max-price",
                 name="missing",
             )
-        if ctx["max_price"] is not None and pool.workerpoolprice > int(ctx["max_price"]) * cost.NRLC:
+        if ctx["max_price"] is not None and pool.workerpoolprice > Decimal(str(ctx["max_price"])) * cost.NRLC:
             raise Failed(
                 f"the pool asks {cost.rlc(pool.workerpoolprice)}, the most you pay is {ctx['max_price']} RLC",
                 "raise --max-price, or choose another --category or --workerpool",

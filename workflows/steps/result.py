@@ -53,7 +53,8 @@ class Result(Step):
         outputs = ctx.previous.data["outputs"]
         if not all((Path(outputs["folder"]) / name).is_file() for name in outputs["files"]):
             return None
-        return Done(outputs, f"it is open already, in {outputs['folder']}")
+        shown = tuple(_show(Path(outputs["folder"]), tuple(outputs["files"])))
+        return Done(outputs, f"it is open already, in {outputs['folder']}", shown)
 
     def run(self, ctx: Context) -> Work:
         from workflows.iexec import digests, keys, results
