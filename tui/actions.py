@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from textual.binding import Binding
 
@@ -114,3 +116,16 @@ def key_table(actions: Iterable[Action] | None = None) -> str:
     for action in actions or (*WIZARD, *APP):
         rows.append(f"| {shown_keys(action)} | `{action.id}` | {action.help} |")
     return "\n".join(rows)
+
+
+def write_key_table(file: Path) -> None:
+    """Put the table between the marks `<!-- keys -->` and `<!-- /keys -->` of a Markdown file."""
+    head, mark, rest = file.read_text().partition("<!-- keys -->\n")
+    _, end, tail = rest.partition("<!-- /keys -->")
+    if not (mark and end):
+        raise SystemExit(f"{file} has no marks <!-- keys --> and <!-- /keys -->")
+    file.write_text(f"{head}{mark}\n{key_table()}\n\n{end}{tail}")
+
+
+if __name__ == "__main__":
+    write_key_table(Path(sys.argv[1]))

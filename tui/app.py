@@ -21,14 +21,13 @@ from textual.message import Message
 
 from tui import settings
 from tui.actions import APP, Action
-from tui.feed import Feed
-from tui.hygiene import Edge
+from tui.edge import Edge
 from tui.palette import Actions
 from tui.screens.start import Start
-from workflows.core.events import now
 from workflows.core.failure import Cancelled, Failed
 
 if TYPE_CHECKING:
+    from tui.feed import Feed
     from tui.run import Source
     from tui.screens.wizard import Wizard
 
@@ -59,10 +58,10 @@ class Creamtea(App[int], inherit_bindings=False):
         super().__init__()
         self.source = source
         self._folder = folder or Path.cwd()
-        self._feed = Feed()
+        self._feed: Feed | None = None
         self._wizard: Wizard | None = None
         self._filter = Edge()
-        self.clock: Callable[[], str] = now
+        self.clock: Callable[[], str] | None = None
         self.keymap: dict[str, str] = {}
         self._complaint: Failed | None = None
         self._configure()
@@ -107,9 +106,10 @@ class Creamtea(App[int], inherit_bindings=False):
 
     def play(self, source: Source) -> None:
         """Show what this source tells."""
+        from tui.feed import Feed
         from tui.screens.wizard import Wizard
 
-        self._feed.close()
+        self._close_feed()
         self._feed = Feed(ring=self._ring)
         self.source = source
         self._wizard = Wizard(source, self.clock)
@@ -138,7 +138,7 @@ class Creamtea(App[int], inherit_bindings=False):
         self._tick()
 
     def _tick(self) -> None:
-        if self._wizard is not None and self._wizard.is_mounted:
+        if self._wizard is not None and self._wizard.is_mounted and self._feed is not None:
             self._wizard.take(self._feed.drain())
             self._wizard.sync()
 
@@ -156,8 +156,12 @@ class Creamtea(App[int], inherit_bindings=False):
         """Cancel what runs and end the program."""
         if self.source is not None:
             self.source.close()
-        self._feed.close()
+        self._close_feed()
         self.exit(0)
+
+    def _close_feed(self) -> None:
+        if self._feed is not None:
+            self._feed.close()
 
     async def action_quit(self) -> None:
         self.action_leave()

@@ -1,15 +1,10 @@
-"""Outside text on its way to the screen: cleaned where it enters, and checked once more at the very edge."""
+"""Outside text on its way to the screen, cleaned where it enters; `edge` looks at it once more where it leaves."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, TypeVar
-
-from rich.cells import cell_len
-from rich.segment import Segment
-from textual.color import Color
-from textual.filter import LineFilter
 
 from workflows.core.events import Event, Lines
 from workflows.core.text import MAX_LINE, clean
@@ -54,18 +49,3 @@ def _cleaned(value: Any, several_lines: bool) -> Any:
     if isinstance(value, Mapping):
         return {_cleaned(key, False): _cleaned(item, key in _PROSE) for key, item in value.items()}
     return value
-
-
-class Edge(LineFilter):
-    """Nothing but printable characters leaves for the terminal; others become blanks of the same width."""
-
-    def apply(self, segments: list[Segment], background: Color) -> list[Segment]:
-        if all(segment.text.isprintable() for segment in segments):
-            return segments
-        return [Segment(_blanked(segment.text), segment.style) for segment in segments]
-
-
-def _blanked(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else " " * cell_len(char) for char in text)

@@ -70,7 +70,9 @@ def _keys(file: Path, table: Any) -> dict[str, str]:
             shown = key_to_character(key) or key
             other = taken.setdefault(shown, name)
             if other != name:
-                raise _wrong(file, f"{shown} would be both {other} and {name}", "give one of them another key")
+                raise _wrong(
+                    file, f"{shown} would be both {other} and {name}", "give one of them another key"
+                )
     return chosen
 
 

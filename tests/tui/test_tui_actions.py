@@ -184,3 +184,9 @@ def test_keys_of_the_configuration_take_the_place_of_ours(home: Path) -> None:
         assert ("x", "cancel") in screen.query_one(Keys).shown()
 
     play(app(source), body)
+
+
+def test_the_readme_holds_the_key_table() -> None:
+    """To bring it up to date: python -m tui.actions README.md"""
+    inside = README.read_text().partition("<!-- keys -->\n")[2].partition("<!-- /keys -->")[0]
+    assert inside.strip() == key_table()

@@ -14,8 +14,9 @@ from textual.widgets import Input, TextArea
 
 from tests.tui.stage import Staged, app, play, settled, step
 from tui.answers import AnswerWanted, FormWanted, WordWanted
+from tui.edge import Edge
 from tui.feed import Item
-from tui.hygiene import Edge, document, harmless
+from tui.hygiene import document, harmless
 from tui.screens.wizard import Wizard
 from workflows.core.events import (
     Asked,

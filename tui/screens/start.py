@@ -61,11 +61,15 @@ class Start(Screen[None]):
                 )
             )
             yield Options(self._choices())
+            yield Line(id="start-hint")
             yield Prose(id="trouble")
         yield Keys()
 
     def on_mount(self) -> None:
-        self.query_one(Line).show(
+        self.query_one("#start-hint", Line).show(
+            Content.styled("enter starts · ↑ ↓ choose", "$foreground-muted")
+        )
+        self.query_one("#banner", Line).show(
             Content("creamtea"), Content.styled(clean(str(self._folder)), "$foreground-muted")
         )
 

@@ -55,10 +55,10 @@ class Wizard(LinesScreen):
     BINDINGS: ClassVar[list[BindingType]] = [action.binding for action in WIZARD]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal"), (110, "-wide")]  # noqa: RUF012 - an instance variable
 
-    def __init__(self, source: Source, clock: Callable[[], str] = now) -> None:
+    def __init__(self, source: Source, clock: Callable[[], str] | None = None) -> None:
         super().__init__()
         self.source = source
-        self._clock = clock
+        self._clock = clock or now
         self.model = RunModel(source.steps)
         self.want: Want | None = None
         self.broken: Failed | None = None

@@ -34,6 +34,7 @@ class Work(Vertical):
         self._step: StepView | None = None
         self._now = ""
         self._pending = False
+        self._noted = 0
         self._chosen: str | None = None  # None: whoever deserves it
         self._tiled: bool | None = None  # None: several panes while several tasks speak at once
 
@@ -57,7 +58,8 @@ class Work(Vertical):
     def show(self, step: StepView, now: str, *, pending: bool = False) -> None:
         """Draw this step; `now` ends the clocks that run; with `pending` its last question is asked below."""
         if self._step is None or step.id != self._step.id:
-            self._chosen = None
+            self._chosen, self._noted = None, 0
+            self.query_one("#notes-scroll").scroll_home(animate=False)
         self._step, self._now, self._pending = step, now, pending
         self.draw()
 
@@ -77,7 +79,7 @@ class Work(Vertical):
         if zoomed:
             rows, notes_rows = 0, 0
             shown = self._panes(step, width, room)
-        elif not step.speaking or self._chosen == NOTES:
+        elif not step.speaking or self._pending or self._chosen == NOTES:
             rows = min(len(step.rows), max(3, room - wanted))
             notes_rows = room - rows
         else:
@@ -93,6 +95,11 @@ class Work(Vertical):
         scroll = self.query_one("#notes-scroll")
         scroll.display = wanted > 0 and notes_rows > 0
         scroll.styles.height = notes_rows
+        if step.state == "running" and len(step.notes) != self._noted:
+            self.call_after_refresh(scroll.scroll_end, animate=False)
+        elif self._noted and not len(step.notes):
+            scroll.scroll_home(animate=False)
+        self._noted = len(step.notes)
         panes = self.query_one(Panes)
         panes.display = bool(shown)
         panes.show(shown, width, room - rows - notes_rows)
