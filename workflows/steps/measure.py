@@ -22,7 +22,7 @@ def _forms(_: Context) -> Sequence[Choice]:
 class Measure(Step):
     """See what makes your app this app.
 
-    The fingerprint has three parts. FSPF key: random, made with the fingerprint, it opens the list of protected files. FSPF tag:
+    The fingerprint has three parts. FSPF key: random, it opens the list of protected files. FSPF tag:
     the state of those files. MRENCLAVE: the measurement of the enclave itself, that is of the interpreter, its heap,
     stack and threads. Parts one and two identify your files, part three the runtime. The key hides nothing from who
     reads the chain: in the old forms it is public there.
