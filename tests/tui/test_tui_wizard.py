@@ -19,7 +19,7 @@ from tui.widgets.prose import Prose
 from tui.widgets.question import Question
 from tui.widgets.work import Work
 from workflows.core.engine import Back
-from workflows.core.events import Asked, StepStarted
+from workflows.core.events import Asked, Noted, StepStarted
 from workflows.core.failure import Cancelled
 from workflows.core.fields import Filled
 
@@ -545,3 +545,23 @@ def test_panes_are_gone_through_and_tiled_where_there_is_room() -> None:
         assert len([tile for tile in screen.query("Tile") if tile.display]) == 1
 
     play(app(states()["build_running"]()), body)
+
+
+def test_a_question_says_when_there_is_more_to_read_before_the_answer() -> None:
+    notes: list[Item] = [Noted(step="build", text=f"reason {number}") for number in range(40)]
+    source, want = asked("confirm")
+    source.items[1:1] = notes
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        def shown() -> str:
+            strips = screen._compositor.render_strips()
+            return "\n".join("".join(part.text for part in row) for row in strips)
+
+        assert "reason 0" in shown() and "PgDn: more to read · y yes" in shown()
+        for _ in range(4):
+            await pilot.press("pagedown")
+        await settled(pilot)
+        assert "reason 39" in shown() and "PgDn: more to read" not in shown()
+        assert not want._slot.done()
+
+    play(app(source), body)

@@ -247,7 +247,10 @@ class Wizard(LinesScreen):
     def _settle(self) -> None:
         """Once the layout is done the room is known: share it out again."""
         with suppress(NoMatches):
-            self.query_one(Work).draw()
+            work = self.query_one(Work)
+            work.draw()
+            if isinstance(self._asking, Question) and self._asking.is_mounted:
+                self._asking.tell(more=work.has_more)
 
     # Actions
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tui.answers import AnswerWanted, WordWanted
+from tui.answers import WordWanted
 from tui.widgets.prose import Said
 from tui.widgets.work import Work
 from workflows.core.failure import Cancelled
@@ -26,8 +26,6 @@ def outcome(screen: Wizard) -> list[Said]:
     if screen.unread:
         more = " · PgDn: more to read" if screen.query_one(Work).has_more else ""
         return [Said(f"enter: next — {_next(screen)}{more}", "▸", _KEY, "bold")]
-    if isinstance(screen.want, AnswerWanted) and screen.at_current and screen.query_one(Work).has_more:
-        return [Said("PgDn: more to read before you answer", "▸", _KEY)]
     found = _failure(screen)
     if screen.model.ended is not None:
         found += _ended(screen)

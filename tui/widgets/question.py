@@ -25,7 +25,7 @@ from workflows.core.fields import Choice
 from workflows.core.text import clean
 
 _HINTS = {
-    "confirm": "y yes · n or escape no · enter takes the marked one",
+    "confirm": "y yes · n no · enter takes the marked one",
     "document": "ctrl+r keeps it and goes on · escape leaves the editor",
     "secret": "enter goes on · escape stops the step · nothing is shown",
 }
@@ -78,9 +78,14 @@ class Question(Vertical):
         yield Line(classes="form-hint")
 
     def on_mount(self) -> None:
-        hint = _HINTS.get(self.kind, "enter goes on · escape stops the step")
-        self.query_one(".form-hint", Line).show(Content(hint))
+        self.tell(more=False)
         self.take_focus()
+
+    def tell(self, *, more: bool) -> None:
+        """Say which keys answer; with `more`, that not all is in view yet that is worth reading before."""
+        hint = _HINTS.get(self.kind, "enter goes on · escape stops the step")
+        first = "PgDn: more to read · " if more else ""
+        self.query_one(".form-hint", Line).show(Content(first + hint))
 
     def take_focus(self) -> None:
         """Put the cursor into the answer."""
