@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from workflows.containers.endpoint import find_endpoint
+from workflows.containers.endpoint import Endpoint, find_endpoint, open_client
 from workflows.containers.engine import Engine
 from workflows.core.failure import Unavailable
 
@@ -39,6 +39,7 @@ def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
     failure = refusal({"DOCKER_HOST": f"unix://{tmp_path}/none.sock"})
     assert failure.name == "engine_no_socket"
     assert f"{tmp_path}/none.sock" in failure.message and "DOCKER_HOST" in failure.message
+    assert failure.hint.startswith("unset or correct DOCKER_HOST")
 
 
 def test_a_socket_nobody_listens_at(tmp_path: Path) -> None:
@@ -51,7 +52,9 @@ def test_a_socket_nobody_listens_at(tmp_path: Path) -> None:
 def test_a_port_nobody_listens_at() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
-        assert refusal({"DOCKER_HOST": f"tcp://127.0.0.1:{taken.getsockname()[1]}"}).name == "engine_refused"
+        failure = refusal({"DOCKER_HOST": f"tcp://127.0.0.1:{taken.getsockname()[1]}"})
+    assert failure.name == "engine_refused"
+    assert failure.hint.startswith("unset or correct DOCKER_HOST")
 
 
 def test_an_engine_that_does_not_answer(listener: tuple[str, socket.socket]) -> None:
@@ -121,6 +124,19 @@ def test_the_current_context_is_followed_and_named(contexts: Path) -> None:
     assert (endpoint.url, endpoint.source) == ("unix:///run/tea.sock", "context tea")
     assert find_endpoint({"DOCKER_CONTEXT": "tea"}).source == "DOCKER_CONTEXT tea"
     assert find_endpoint({"DOCKER_CONTEXT": "default"}).url.endswith("docker.sock")
+
+
+def test_a_context_that_leads_nowhere_is_what_is_to_be_mended(contexts: Path) -> None:
+    meta = next(contexts.rglob("meta.json"))
+    meta.write_text(meta.read_text().replace("/run/tea.sock", f"{contexts}/none.sock"))
+    assert "docker context use" in refusal({}).hint and "'tea'" in refusal({}).hint
+    assert refusal({"DOCKER_CONTEXT": "tea"}).hint.startswith("unset or correct DOCKER_CONTEXT")
+
+
+def test_where_nobody_chose_an_engine_it_is_to_be_started(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable) as caught:
+        open_client(Endpoint(f"unix://{tmp_path}/none.sock", "context default"), 5)
+    assert caught.value.hint.startswith("start it")
 
 
 def test_a_context_that_is_not_there(contexts: Path) -> None:

@@ -88,7 +88,7 @@ def open_client(endpoint: Endpoint, timeout: float) -> APIClient:
 
 def _why(endpoint: Endpoint, error: BaseException, timeout: float) -> Unavailable:
     where = f"{endpoint.url} (from {endpoint.source})"
-    start = "start it (`systemctl start docker`, or `dockerd &` as root), or install Debian's docker.io"
+    start = _mend(endpoint)
     numbers = {cause.errno for cause in _causes(error) if isinstance(cause, OSError)}
     names = {type(cause).__name__ for cause in _causes(error)}
     if numbers & {errno.EACCES, errno.EPERM}:
@@ -112,6 +112,19 @@ def _why(endpoint: Endpoint, error: BaseException, timeout: float) -> Unavailabl
         "try `docker version`; DOCKER_HOST or the Docker context may point to the wrong place",
         name="engine_unusable",
     )
+
+
+def _mend(endpoint: Endpoint) -> str:
+    """What to do where no engine answers: a setting that leads there comes before the engine itself."""
+    source, _, name = endpoint.source.partition(" ")
+    if source in ("DOCKER_HOST", "DOCKER_CONTEXT"):
+        return f"unset or correct {source}; if an engine should be there, start it"
+    if source == "context" and name != "default":
+        return (
+            f"choose another Docker context (`docker context use default`) or correct {name!r}; "
+            "if an engine should be there, start it"
+        )
+    return "start it (`systemctl start docker`, or `dockerd &` as root), or install Debian's docker.io"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
