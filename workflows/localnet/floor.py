@@ -43,7 +43,8 @@ class Floor:
         network = f"creamtea-{secrets.token_hex(4)}"
         las = Las(Measurer(peers(engine, network)), Quoter(self._pki).quote)
         self._relay = Relay(engine, base.root, network, {**self._routes, ("las", 18766): las.serve})
-        await self._relay.start()
+        with images.task(emit, "relay", "relay and LAS"):
+            await self._relay.start()
         self.tee = TeeServices(
             [
                 Pipeline(version, _stage(stages["pre-compute"]), _stage(stages["post-compute"]))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from workflows.core.events import Event, TaskChanged, now
-from workflows.core.failure import Failed
 from workflows.core.files import private_dir, write_atomic
 from workflows.localnet import toolchain
 from workflows.localnet.cas.client import CasClient
@@ -21,6 +20,7 @@ from workflows.localnet.cas.server import Cas
 from workflows.localnet.chain import Chain
 from workflows.localnet.control import Control
 from workflows.localnet.floor import Floor
+from workflows.localnet.preparation import Preparation
 from workflows.localnet.result_proxy import ResultProxy
 from workflows.localnet.service import Handler
 from workflows.localnet.sms.server import Sms
@@ -42,7 +42,6 @@ class Localnet:
         self._emit = emit
         self.control = Control(lambda: self.document)
         self._running: list[Any] = []
-        self._opening: asyncio.Task[None] | None = None
         self._warming: asyncio.Task[None] | None = None
         self.document: dict[str, Any] = {"v": 1, "ready": False, "pid": os.getpid(), "state_dir": str(state)}
 
@@ -86,9 +85,11 @@ class Localnet:
         storage = await self._up("storage", "content storage", Storage(self._state / "storage"))
         chain_id = self._chain.chain_id
         proxy = ResultProxy(self._state / "storage", lambda: self._reads, storage.files, chain_id)
-        sms = Sms(self._state / "sms", lambda: self._reads, sessions.post)
+        self._sms = sms = Sms(self._state / "sms", lambda: self._reads, sessions.post)
+        self._opening = Preparation(self._state / "preparation.jsonl", self._open, self._emit)
         for service in (proxy, sms):
             service.app.middlewares.append(self._warm_first)
+        sms.app.middlewares.append(self._open_first)
         await self._up("proxy", "result proxy", proxy)
         await self._up("sms", "SMS", sms)
         worker = Worker(
@@ -99,6 +100,7 @@ class Localnet:
             worker_address=self._chain.accounts["worker"].address,
             sms=sms.url,
             proxy=proxy.url,
+            preparation=self._opening,
         )
         worker.api.app.middlewares.extend([self._warm_first, self._open_first])
         await self._up("worker", "worker", worker)
@@ -112,8 +114,9 @@ class Localnet:
                 ("worker", 13100): ("127.0.0.1", worker.reports.port),
             },
         )
-        self._sms, self._worker = sms, worker
+        self._worker = worker
         self._running.insert(0, self._floor)
+        self._running.append(self._opening)
         await self._up("control", "control", self.control)
         self.document.update(
             ready=True,
@@ -146,21 +149,19 @@ class Localnet:
 
     @web.middleware
     async def _open_first(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """The first who asks the worker anything has its images and its network made; a chain alone needs none."""
-        if self._opening is None:
-            self._opening = asyncio.create_task(self._open())
-        wait = request.path.startswith("/tasks/") or self._opening.done()
-        try:
-            if wait:
-                await asyncio.shield(self._opening)
-        except Failed as failure:
-            self._opening = None
-            error = {"error": failure.message, "hint": failure.hint, "name": failure.name}
-            return web.json_response(error, status=503)
+        """The first who asks the worker anything, or gives the SMS a secret, will run a task soon.
+
+        Images and network of tasks are made then, beside the answer; a chain alone needs none.
+        """
+        if self._opens(request):
+            self._opening.begin()
         return await handler(request)
 
-    async def _open(self) -> None:
-        room = await self._floor.prepare(self._emit)
+    def _opens(self, request: web.Request) -> bool:
+        return request.app is not self._sms.app or request.method not in ("GET", "HEAD", "OPTIONS")
+
+    async def _open(self, emit: Emit) -> None:
+        room = await self._floor.prepare(emit)
         self._sms.tee = self._floor.tee
         await self._worker.begin(room)
 

@@ -10,6 +10,7 @@ import io
 import json
 import tarfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,8 +69,18 @@ class StageImage:
 def stage_images(
     engine: Engine, base: StandIn, emit: Emit, cancel: Cancel | None = None
 ) -> dict[str, StageImage]:
-    """`pre-compute` and `post-compute`, made unless the engine has them (seconds)."""
-    return {name: _stage(engine, base, name, emit, cancel or Cancel()) for name in HEAPS}
+    """`pre-compute` and `post-compute`, made unless the engine has them (seconds).
+
+    Their files are the same, so they are protected once; heap, entrypoint and so the MRENCLAVE differ.
+    """
+    pyz = program()
+    tags = {name: _tag(base, name, pyz) for name in HEAPS}
+    if lacking := {name: tag for name, tag in tags.items() if not engine.exists(tag)}:
+        with task(emit, "stages", "images of " + " and ".join(lacking)):
+            _make(engine, base, lacking, pyz, cancel or Cancel())
+        for tag in lacking.values():
+            tidy(engine, tag)
+    return {name: _found(engine, name, tag) for name, tag in tags.items()}
 
 
 def program() -> bytes:
@@ -89,35 +100,31 @@ def program() -> bytes:
     return buffer.getvalue()
 
 
-def _stage(engine: Engine, base: StandIn, name: str, emit: Emit, cancel: Cancel) -> StageImage:
-    heap = HEAPS[name]
-    pyz = program()
-    key = json.dumps([2, base.id, hashlib.sha256(pyz).hexdigest(), PROTECT, heap])
-    tag = f"creamtea/tee-{name}:{hashlib.sha256(key.encode()).hexdigest()[:12]}"
-    if not engine.exists(tag):
-        with task(emit, name, f"image of {name}"):
-            _make(engine, base, name, heap, pyz, tag, cancel)
-        tidy(engine, tag)
+def _tag(base: StandIn, name: str, pyz: bytes) -> str:
+    key = json.dumps([3, base.id, hashlib.sha256(pyz).hexdigest(), PROTECT, HEAPS[name]])
+    return f"creamtea/tee-{name}:{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+
+
+def _found(engine: Engine, name: str, tag: str) -> StageImage:
     image = engine.require(tag)
     entrypoint = " ".join(_entrypoint(name))
-    return StageImage(name, tag, image.id, image.labels.get(_FINGERPRINT, ""), entrypoint, heap)
+    return StageImage(name, tag, image.id, image.labels.get(_FINGERPRINT, ""), entrypoint, HEAPS[name])
 
 
 def _entrypoint(name: str) -> list[str]:
     return ["python3", PROGRAM, name]
 
 
-def _make(engine: Engine, base: StandIn, name: str, heap: int, pyz: bytes, tag: str, cancel: Cancel) -> None:
+def _make(engine: Engine, base: StandIn, tags: Mapping[str, str], pyz: bytes, cancel: Cancel) -> None:
     buffer = io.BytesIO()
+    measure = "".join(
+        f"SCONE_HEAP={HEAPS[name]} SCONE_HASH=1 python3 > /build/{name}.mrenclave\n" for name in tags
+    )
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as files:
         add_file(files, PROGRAM.lstrip("/"), pyz)
-        add_file(files, "build/protect.sh", PROTECT.encode())
+        add_file(files, "build/protect.sh", (PROTECT + measure).encode())
     with engine.create(
-        base.image,
-        ["-e", "/build/protect.sh"],
-        entrypoint=["/bin/sh"],
-        environment={"SCONE_HEAP": str(heap)},
-        labels=labels(),
+        base.image, ["-e", "/build/protect.sh"], entrypoint=["/bin/sh"], labels=labels()
     ) as container:
         container.put("/", buffer.getvalue())
         with cancel.on(container.kill):
@@ -125,19 +132,25 @@ def _make(engine: Engine, base: StandIn, name: str, heap: int, pyz: bytes, tag: 
         cancel.check()
         if ran.code:
             raise Failed(
-                f"the image of {name} could not be protected: {(ran.err or ran.out)[-500:]}",
+                f"the images of {' and '.join(tags)} could not be protected: {(ran.err or ran.out)[-500:]}",
                 "The stand-in base may be damaged: remove it (docker rmi " + base.image + ") and run again.",
                 name="tee_image_failed",
             )
-        fingerprint = container.read("/build/fingerprint").decode()
-        repository, _, version = tag.partition(":")
-        changes = [
-            f"ENV SCONE_HEAP={heap}",
-            f"ENTRYPOINT {json.dumps(_entrypoint(name))}",
-            "CMD []",
-            f'LABEL {SIMULATED}="1"',
-            f'LABEL {_FINGERPRINT}="{fingerprint}"',
-            UNOWNED,
-        ]
-        with speaking(f"the image of {name} was not made", "Is the engine's disk full?"):
-            engine.api.commit(container.id, repository=repository, tag=version, changes="\n".join(changes))
+        protected, _, _ = container.read("/build/fingerprint").decode().rpartition("|")  # KEY|TAG
+        for name, tag in tags.items():
+            mrenclave = container.read(f"/build/{name}.mrenclave").decode().strip()
+            _commit(engine, container.id, name, tag, f"{protected}|{mrenclave}")
+
+
+def _commit(engine: Engine, container: str, name: str, tag: str, fingerprint: str) -> None:
+    repository, _, version = tag.partition(":")
+    changes = [
+        f"ENV SCONE_HEAP={HEAPS[name]}",
+        f"ENTRYPOINT {json.dumps(_entrypoint(name))}",
+        "CMD []",
+        f'LABEL {SIMULATED}="1"',
+        f'LABEL {_FINGERPRINT}="{fingerprint}"',
+        UNOWNED,
+    ]
+    with speaking(f"the image of {name} was not made", "Is the engine's disk full?"):
+        engine.api.commit(container, repository=repository, tag=version, changes="\n".join(changes))

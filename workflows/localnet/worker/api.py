@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
 
 from aiohttp import web
 
@@ -15,17 +16,38 @@ from workflows.localnet.worker.record import Record
 STAGES = ("pre-compute", "app", "post-compute")
 _PATIENCE = 10.0  # seconds: a watcher may ask before the worker has seen the deal
 
+
+class Preparing(Protocol):
+    """What must be over before tasks run."""
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing to wait for."""
+        ...
+
+    def follow(self) -> AsyncIterator[str]:
+        """NDJSON of what happens until then; a last line of type `end` only when it failed."""
+        ...
+
+
 MakeOrder = Callable[[int, str, int], Awaitable[dict[str, str]]]
 
 
 class Api(HttpService):
     """`order(category, tag, volume)` signs a workerpool order; `find(taskid)` gives a record or None."""
 
-    def __init__(self, worker: str, order: MakeOrder, find: Callable[[str], Record | None]) -> None:
+    def __init__(
+        self,
+        worker: str,
+        order: MakeOrder,
+        find: Callable[[str], Record | None],
+        preparation: Preparing | None = None,
+    ) -> None:
         super().__init__()
         self._worker = worker
         self._order = order
         self._find = find
+        self._preparation = preparation
         self.app.add_routes(
             [
                 web.get("/workerpoolorder", self._workerpool_order),
@@ -52,12 +74,26 @@ class Api(HttpService):
         return web.json_response(record.document())
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        """NDJSON: history first, then live, closed by one `{"type":"end"}`; empty lines mean nothing."""
-        record = await self._wanted(request, _PATIENCE)
+        """NDJSON: history first, then live, closed by one `{"type":"end"}`; empty lines mean nothing.
+
+        Before the first task of a localnet the preparation comes first, and its failure is the end.
+        """
         answer = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
+        known = self._find(request.match_info["task"].lower())
+        if self._preparation and not self._preparation.done and not (known and known.ended):
+            await answer.prepare(request)
+            async for line in self._preparation.follow():
+                await answer.write(line.encode() + b"\n")
+            if not self._preparation.done:
+                await answer.write_eof()
+                return answer
+        record = await self._record(request, _PATIENCE)
+        if record is None and not answer.prepared:
+            raise _unknown()
         await answer.prepare(request)
-        async for line in record.follow():
-            await answer.write(line.encode() + b"\n")
+        if record is not None:
+            async for line in record.follow():
+                await answer.write(line.encode() + b"\n")
         await answer.write_eof()
         return answer
 
@@ -69,11 +105,19 @@ class Api(HttpService):
         return web.json_response([log])
 
     async def _wanted(self, request: web.Request, patience: float) -> Record:
+        record = await self._record(request, patience)
+        if record is None:
+            raise _unknown()
+        return record
+
+    async def _record(self, request: web.Request, patience: float) -> Record | None:
         deadline = time.monotonic() + patience
         while True:
             record = self._find(request.match_info["task"].lower())
-            if record is not None:
+            if record is not None or time.monotonic() >= deadline:
                 return record
-            if time.monotonic() >= deadline:
-                raise web.HTTPNotFound(text='{"error": "no such task"}', content_type="application/json")
             await asyncio.sleep(0.05)
+
+
+def _unknown() -> web.HTTPNotFound:
+    return web.HTTPNotFound(text='{"error": "no such task"}', content_type="application/json")

@@ -104,10 +104,11 @@ class Record:
 
     async def follow(self) -> AsyncIterator[str]:
         """Lines of NDJSON: history first, then what comes, until the end; an empty line says: still there."""
-        at = 0
+        at, history = 0, self.history
         while True:
             news = self._news
-            history = self.history
+            if history is not self.history:  # run again from its beginning
+                at, history = 0, self.history
             while at < len(history):
                 yield history[at]
                 at += 1

@@ -15,7 +15,7 @@ from workflows.core.failure import Cancelled, Failed, Unavailable
 from workflows.core.files import private_dir, write_atomic
 from workflows.iexec import ids, tags
 from workflows.iexec.records import Deal, TaskStatus
-from workflows.localnet.worker.api import Api
+from workflows.localnet.worker.api import Api, Preparing
 from workflows.localnet.worker.record import Record, Records
 from workflows.localnet.worker.reports import Reports
 from workflows.localnet.worker.session import SessionClient
@@ -37,7 +37,8 @@ class Worker:
     """`directory` is `<state>/worker`. `pool()` and `worker()` give contracts that sign as each of the two.
 
     `start` opens `api` (watchers, orders) and `reports` (stages, through the relay); `begin` takes up work in
-    a room. `internet` also connects apps to the engine's default bridge.
+    a room. `internet` also connects apps to the engine's default bridge. `preparation` makes that room: those who
+    watch a task see it.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Worker:
         sms: str,
         proxy: str,
         internet: bool = False,
+        preparation: Preparing | None = None,
     ) -> None:
         self._directory = private_dir(directory)
         self._workerpool = workerpool
@@ -59,7 +61,7 @@ class Worker:
         self._sms = sms
         self._proxy = proxy
         self._internet = internet
-        self.api = Api(worker_address, self._order, self._find)
+        self.api = Api(worker_address, self._order, self._find, preparation)
         self.reports = Reports()
         self._records: Records | None = None
         self._watching: asyncio.Task[None] | None = None
