@@ -14,7 +14,7 @@ from workflows.core.events import Event, Lines
 from workflows.core.failure import Cancelled
 from workflows.core.step import Cancel
 from workflows.localnet.images import root_image
-from workflows.localnet.runtime.refusals import BadFiles, NotAttested
+from workflows.localnet.runtime.refusals import BadBase, BadFiles, NotAttested, Refused
 from workflows.localnet.worker.failures import failed
 from workflows.localnet.worker.stage import Ended, Room, Stage
 
@@ -141,6 +141,24 @@ def test_the_runtimes_refusal_is_the_reason() -> None:
         "refused: /app/app.py changed: the file system is not the fingerprinted one"
     )
     assert "Build the image again" in failure.hint
+
+
+def test_what_the_launcher_says_to_do_is_the_hint() -> None:
+    line = (
+        "[SCONE|FATAL] SIMULATED runtime: /iexec_out cannot lead to memory: Permission denied; run it as root"
+    )
+    failure = failed(APP, _ended(Refused.exit_code, line), None)
+    assert failure.message.endswith("refused: /iexec_out cannot lead to memory: Permission denied")
+    assert failure.hint == "Run it as root."
+
+
+@pytest.mark.parametrize("code", range(Refused.exit_code, BadBase.exit_code + 1))
+def test_every_refusal_has_a_hint_of_its_own(code: int) -> None:
+    from workflows.iexec.task_events import ended
+
+    failure = failed(APP, _ended(code, "[SCONE|FATAL] SIMULATED runtime: no reason"), None)
+    assert failure.hint and failure.hint == ended("FAILED", failure.name, failure.message, failure.hint).hint
+    assert "locally" not in failure.hint
 
 
 def test_an_app_that_prints_like_the_runtime_is_not_taken_for_it() -> None:

@@ -145,6 +145,7 @@ def test_a_file_altered_after_the_fingerprint(world: World, app: App) -> None:
     assert "build the image again" in end["hint"].lower()
     assert not any("not the app" in line for line in lines(records, "app"))
     assert states(records)["app"] == "failed" and states(records)["post-compute"] == "waiting"
+    assert states(records)["attestation"] == "done"  # the session was given; the file shield refused
 
 
 def test_another_heap_than_the_registered_one(world: World, app: App) -> None:
@@ -157,8 +158,9 @@ def test_another_heap_than_the_registered_one(world: World, app: App) -> None:
 
 def test_an_enclave_that_the_session_does_not_name(world: World, app: App) -> None:
     key, tag, _, command = world.poco.app(app.address).mrenclave.decode().split("|")  # type: ignore[union-attr]
-    task, end, _ = world.run(world.deploy(app.image, f"{key}|{tag}|{'ab' * 32}|{command}"))
+    task, end, records = world.run(world.deploy(app.image, f"{key}|{tag}|{'ab' * 32}|{command}"))
     _refused(world, end, task, "APP_COMPUTE_FAILED", "MRENCLAVE", "ab" * 32)
+    assert states(records)["attestation"] == "failed"
 
 
 def test_a_dataset_key_that_was_never_pushed(world: World, app: App, tmp_path: Path) -> None:
@@ -190,8 +192,11 @@ def test_a_dataset_that_is_not_the_registered_one(world: World, app: App, tmp_pa
     ],
 )
 def test_what_the_app_does_wrong(world: World, app: App, what: str, cause: str, words: str) -> None:
-    task, end, _ = world.run(app, what)
+    task, end, records = world.run(app, what)
     _refused(world, end, task, cause, words)
+    stages = ["app"] if what == "crash" else ["app", "post-compute"]
+    *_, last = [one for one in records if one["type"] == "task_changed" and one["task"] == "attestation"]
+    assert (last["state"], last["detail"]) == ("done", ", ".join(stages))  # CAS gave every session asked for
 
 
 def test_an_image_that_nobody_has(world: World, app: App) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from workflows.core.failure import Failed
+from workflows.localnet.runtime.refusals import NotAttested
 from workflows.localnet.worker.failures import failed
 from workflows.localnet.worker.phases import Phases
 from workflows.localnet.worker.reports import Expected
@@ -27,7 +28,10 @@ ALL_VOLUMES = ("iexec_in", "iexec_out", "post-compute-tmp")
 
 @dataclass
 class Enclaves:
-    """What all stages of a task share. `seconds`: time limit of each; `side`: the SMS's TEE properties."""
+    """What all stages of a task share. `seconds`: time limit of each; `side`: the SMS's TEE properties.
+
+    `attested`: the stages whose enclaves got their sessions; `refused`: the one that was refused its own.
+    """
 
     room: Room
     phases: Phases
@@ -37,10 +41,18 @@ class Enclaves:
     side: Mapping[str, Any]
     internet: bool
     attested: list[str] = field(default_factory=list)
+    refused: str = ""
 
     def run(self, image: Image, heap: int | None, *, pre: bool, pre_internet: bool) -> None:
         """Pre-compute where needed, the app, post-compute. Failed with the cause of the first that fails."""
         self.phases.change("attestation", "running")
+        try:
+            self._all(image, heap, pre, pre_internet)
+        except Exception:
+            self._settle()
+            raise
+
+    def _all(self, image: Image, heap: int | None, pre: bool, pre_internet: bool) -> None:
         prefix = f"creamtea-{self.expected.task[2:18]}"
         with self.room.volumes(prefix, ALL_VOLUMES, image.id) as volumes:
             if pre:
@@ -87,6 +99,10 @@ class Enclaves:
         )
         with self.phases.phase(name):
             ended = self.room.run(stage, self.phases.record.add, lambda: self._saw(name), self.phases.cancel)
+            if ended.code == 0:  # whether or not its line was seen: without a session nothing runs
+                self._saw(name)
+            if ended.code == NotAttested.exit_code and ended.refusal and name not in self.attested:
+                self.refused = name
             if ended.code != 0 or ended.timed_out:
                 raise failed(stage, ended, self.expected.causes.get(name))
 
@@ -96,3 +112,12 @@ class Enclaves:
             self.attested.append(name)
             last = name == "post-compute"
             self.phases.change("attestation", "done" if last else "running", ", ".join(self.attested))
+
+    def _settle(self) -> None:
+        """The task has failed: attestation only if that was refused to an enclave, else it is what it was."""
+        if self.refused:
+            self.phases.change("attestation", "failed", f"{self.refused} was refused")
+        elif "post-compute" not in self.attested:  # else it is told already
+            self.phases.change(
+                "attestation", "done" if self.attested else "cancelled", ", ".join(self.attested) or None
+            )

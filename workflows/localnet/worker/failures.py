@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from workflows.core.failure import Failed
 from workflows.core.text import size
-from workflows.localnet.runtime.refusals import BadBase, BadFiles, BadVolume, NotAttested, Refused
+from workflows.localnet.runtime.refusals import (
+    BadBase,
+    BadFiles,
+    BadSetting,
+    BadVolume,
+    NoCrypto,
+    NoDevice,
+    NotAttested,
+    Refused,
+)
 from workflows.localnet.worker.stage import Ended, Stage
 
 _UNKNOWN = {
@@ -13,6 +22,10 @@ _UNKNOWN = {
 }
 _EXITS = {2: "EXIT_REPORTING_FAILED", 3: "TASK_ID_MISSING"}
 _HINTS = {
+    BadSetting.exit_code: "Correct the variable that it names, in the Dockerfile, then build, measure and deploy "
+    "again.",
+    NoDevice.exit_code: "There is no SGX here: set SCONE_MODE to auto or sim, or leave it out of the image.",
+    NoCrypto.exit_code: "Keep OpenSSL's library (libcrypto) in the image, then build, measure and deploy again.",
     NotAttested.exit_code: "An enclave is what was measured: another heap, interpreter or runtime is another "
     "one. Start it as it was registered, or build, measure and deploy again.",
     BadFiles.exit_code: "Build the image again and register the new fingerprint: nothing may change after it was "
@@ -21,6 +34,7 @@ _HINTS = {
     "empty folders of the image, or absent.",
     BadBase.exit_code: "The image must start the interpreter of its base with which it was measured.",
 }
+_REFUSED = "Mend in the image what the refusal names, then build, measure and deploy again."
 
 
 def failed(stage: Stage, ended: Ended, reported: tuple[str, str] | None) -> Failed:
@@ -43,8 +57,10 @@ def failed(stage: Stage, ended: Ended, reported: tuple[str, str] | None) -> Fail
             name=cause,
         )
     if Refused.exit_code <= ended.code <= BadBase.exit_code and (refusal := ended.refusal):
-        hint = _HINTS.get(ended.code, "")
-        return Failed(f"the enclave of {stage.name} refused: {refusal}", hint, name=cause)
+        what, hint = refusal, _HINTS.get(ended.code, "")
+        if not hint:  # the launcher's own advice stands behind the reason
+            what, _, hint = refusal.partition("; ")
+        return Failed(f"the enclave of {stage.name} refused: {what}", _sentence(hint) or _REFUSED, name=cause)
     last = ended.complaint or next((line.strip() for line in reversed(ended.tail) if line.strip()), "")
     said = f": {last}" if last else ", and printed nothing"
     return Failed(
@@ -54,6 +70,11 @@ def failed(stage: Stage, ended: Ended, reported: tuple[str, str] | None) -> Fail
         else "",
         name=cause,
     )
+
+
+def _sentence(text: str) -> str:
+    text = text.strip()
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?", "!")) else ".") if text else ""
 
 
 def _cause(name: str, prefix: str, code: int) -> str:
