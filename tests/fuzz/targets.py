@@ -5,6 +5,7 @@ The tests run the same targets with hypothesis (`tests/sgx/test_fuzz.py`), `make
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import struct
@@ -15,7 +16,16 @@ from pathlib import Path
 
 from workflows.commands.measure import Measure
 from workflows.core.failure import Failed
+from workflows.core.text import clean
+from workflows.scone import lint_reproducible, record, signer_info
+from workflows.scone import printouts as readers
+from workflows.scone.difference import compare
 from workflows.sgx.inspection import inspect
+
+_READERS = (
+    readers.enclave_hash, readers.settings, readers.keytag, readers.protect_block, readers.volume_secrets,
+    readers.fspf_lines, readers.fspf_line, signer_info.read,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,6 +52,50 @@ def measure(data: bytes) -> None:
     json.dumps(document)
     if not all(line.isprintable() for line in Measure().lines(document)):
         raise AssertionError("a line that a terminal would act on")
+
+
+def records(data: bytes) -> None:
+    """A measurement record from anywhere: read and compared with a sound one, or one clear line."""
+    from tests.scone.measurements import BUILD
+    from workflows.commands.diff import Diff
+
+    try:
+        found = record.read(data)
+    except Failed as failure:
+        _clear(failure)
+        return
+    if record.read(record.write(found)) != found:
+        raise AssertionError("it is not written as it was read")
+    sides = {
+        name: {"name": clean(one.name), "at": clean(one.at)} for name, one in (("a", BUILD), ("b", found))
+    }
+    document = {**compare(BUILD, found).document(), **sides}
+    json.dumps(document)
+    if any(line != clean(line) for line in Diff().lines(document)):
+        raise AssertionError("a line that a terminal would act on")
+
+
+def printouts(data: bytes) -> None:
+    """What SCONE's tools print, by every reader: a value, or one clear line."""
+    text = data.decode("utf-8", "replace")
+    for reader in _READERS:
+        try:
+            reader(text)
+        except Failed as failure:
+            _clear(failure)
+
+
+def dockerfiles(data: bytes) -> None:
+    """A Dockerfile with a requirements file of the same text: findings, each one clear line."""
+    text = data.decode("utf-8", "replace")
+    for finding in lint_reproducible.check(text, ["requirements.txt", "a/b.py"], read=lambda _: text):
+        if finding.text != clean(finding.text) or not finding.hint:
+            raise AssertionError(f"not one clear line: {finding!r}")
+
+
+def _clear(failure: Failed) -> None:
+    if failure.message != clean(failure.message):
+        raise AssertionError(f"not one clear line: {failure.message!r}") from failure
 
 
 def enclaves() -> Iterator[bytes]:
@@ -80,9 +134,38 @@ def quotes() -> Iterator[bytes]:
     yield struct.pack("<HH44x", 2, 1) + BODY.pack() + struct.pack("<I", 8) + bytes(8)
 
 
+def builds() -> Iterator[bytes]:
+    from tests.scone.measurements import BUILD, rebuilt
+
+    yield record.write(BUILD).encode()
+    yield record.write(dataclasses.replace(rebuilt(BUILD), sources=None, settings=None)).encode()
+
+
+def prints() -> Iterator[bytes]:
+    from tests.scone import printed
+
+    texts = (
+        printed.V2018,
+        printed.V2023,
+        *printed.BLOCKS.values(),
+        printed.ENCRYPTED,
+        printed.TEXT,
+        printed.YAML,
+    )
+    yield from (f"{printed.WARNING}\n{text}".encode() for text in texts)
+
+
+def recipes() -> Iterator[bytes]:
+    yield b"FROM python:3 AS a\nRUN apk add b=1 && pip install -r requirements.txt d\nCOPY --from=a . /app\n"
+    yield b"FROM a\nRUN <<EOF\nnpm i -g x@1 y\ngit clone https://z\nEOF\nRUN date `date`\nCOPY . .\n"
+
+
 TARGETS = {
     "enclaves": Target(measure, enclaves),
     "streams": Target(measure, streams),
     "sigstructs": Target(measure, sigstructs),
     "quotes": Target(measure, quotes),
+    "records": Target(records, builds),
+    "printouts": Target(printouts, prints),
+    "dockerfiles": Target(dockerfiles, recipes),
 }

@@ -4,67 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.scone.printed import BLOCKS, ENCRYPTED, HASH, KEY, TAG, V2018, V2019, V2022, V2023, WARNING
 from workflows.core.failure import Failed
 from workflows.scone import printouts
 from workflows.scone.printouts import FspfLine, Unreadable
-
-HASH = "9c56db536e046a5fb84a5c482ce86e6592071dff75dc0e3eb27d701cf2c40508"
-KEY = "369a01e162154de8b3dffa28f83a3c9400dfc8424ab9385b7c148387587c5b68"
-TAG = "337d953cc21bd098217177bc09444498"
-ENCRYPTED = f"Encrypted file system protection file fspf.pb AES-GCM tag: {TAG} key: {KEY}"
-WARNING = "[SCONE|WARN] src/enclave/dispatch.c:203:print_version(): Application runs in SGX simulation mode."
-
-# The shapes of five generations, with the fields the documentation shows.
-V2018 = f"""\
-export SCONE_QUEUES=4
-export SCONE_CONFIG=/etc/sgx-musl.conf
-export SCONE_HEAP=2147483648
-export SCONE_STACK=81920
-export SCONE_MODE=sim
-export SCONE_ALLOW_DLOPEN=yes (protected)
-export SCONE_MPROTECT=no
-Revision: b6a40e091e2adb253f019401723d2a734e887a74 (Fri Jan 26 07:44:44 2018 +0100)
-Branch: master (dirty)
-
-Enclave hash: {HASH}
-Hello world
-"""
-V2019 = f"""\
-export SCONE_LOG=3
-export SCONE_HEAP=1073741824
-export SCONE_STACK=4194304
-export SCONE_ESPINS=10000
-export SCONE_MODE=hw
-export SCONE_ALLOW_DLOPEN=no
-musl version: 1.1.20
-Revision: 20d71e5c (Fri Jul 19 18:56:03 2019 +0200)
-Branch: sergei-iexec-all-features (dirty)
-
-Enclave hash: {HASH}
-"""
-V2022 = f"""\
-export SCONE_TCS=8
-export SCONE_HEAP=67108864
-export SCONE_STACK=2097152
-export SCONE_MODE=sim
-export SCONE_FORK=no
-musl version: 1.1.24
-SCONE version: 5.7.0 (Tue Jan 18 08:45:24 2022 +0100)
-Enclave hash: {HASH}
-{WARNING}
-"""
-V2023 = f"""\
-SCONE_TCS=8
-SCONE_HEAP=268435456
-SCONE_STACK=2097152
-SCONE_MODE=hw
-SCONE_ALLOW_DLOPEN=yes (unprotected)
-
-SCONE_CONFIG_ID: <not specified>
-musl version: 1.2.4
-SCONE version: 5.8.0 (2023-06-08 15:13:27)
-Enclave hash: {HASH}
-"""
 
 
 def test_enclave_hash():
@@ -176,19 +119,6 @@ def test_volume_secrets():
     assert printouts.volume_secrets(f"export VOLUME_KEY={KEY}\nexport VOLUME_TAG={TAG}\n") == (KEY, TAG)
     with pytest.raises(Unreadable, match="VOLUME_TAG"):
         printouts.volume_secrets(f"export VOLUME_KEY={KEY}\n")
-
-
-THREE = f"{KEY}|{TAG}|{HASH}"
-BLOCKS = {
-    "2019": f"\n{'#' * 56}\nMREnclave: {THREE}\n{'#' * 56}\n\n",
-    "2020-05": f"Application's fingerprint (use this when deploying your app onchain):\n{THREE}\n",
-    "2020-05, one line": f"Application's fingerprint (use this when deploying your app onchain): {THREE}\n",
-    "2020-11": (
-        f'Your application fingerprint (mrenclave) is ready:\n{"#" * 69}\niexec.json:\n"app": {{ \n'
-        f' "owner" : ...\n "name": ...\n  ...\n "mrenclave": "{THREE}|python /app/app.py"\n}}\n{"#" * 69}\n'
-        "Hint: Replace 'mrenclave' before doing 'iexec app deploy' step.\n"
-    ),
-}
 
 
 @pytest.mark.parametrize("name", BLOCKS)

@@ -2,55 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.scone.printed import MODULUS, MRENCLAVE, MRSIGNER, TEXT, YAML
 from workflows.core.failure import Failed
 from workflows.scone import signer_info
 from workflows.scone.printouts import Unreadable
-
-MRENCLAVE = "345bc79902e646d52d9271d0509da045550f537f7e1d7b8a4da8d6805733718c"
-MODULUS = "c5" * 384
-MRSIGNER = hashlib.sha256(bytes.fromhex(MODULUS)).hexdigest()
-# The field names and the sample values that SCONE's documentation shows.
-TEXT = f"""\
-Header:            06000000e10000000000010000000000
-Vendor:            00000000
-Date:              2023-06-08
-Header #2:         01010000600000006000000001000000
-Software defined:  00000000
-Modulus:           {MODULUS[:400]}
-                   {MODULUS[400:]}
-Exponent:          03000000
-Signature:         {"a1" * 384}
-Misc Select:       00000000
-Misc Mask:         ffffffff
-Attributes:        06000000000000000300000000000000
-    Debug:             yes
-    64-bit:            yes
-    Provisioning key:  no
-    EINITTOKEN key:    no
-    XFRM:              0300000000000000
-Attributes Mask:   fdffffffffffffff1b00000000000000
-MRENCLAVE:         {MRENCLAVE}
-ISV Product ID:    1
-ISV SVN:           2
-Q1:                {"b2" * 384}
-Q2:                {"c3" * 384}
-"""
-YAML = f"""\
----
-header: "06000000e10000000000010000000000"
-attributes: "04000000000000000300000000000000"
-debug: no
-mrenclave: {MRENCLAVE}
-isv_product_id: 1
-isv_svn: 2
-modulus: {MODULUS}
-"""
 
 
 def test_the_text() -> None:
