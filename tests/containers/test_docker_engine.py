@@ -137,6 +137,21 @@ def test_output_that_came_before_the_engine_attached_is_not_lost(
     assert (ran.code, ran.out, ran.err) == (0, "tea", "spilt")
 
 
+def test_output_whose_beginning_the_engine_did_not_pass_on_is_whole(
+    engine: Engine, base: str, labels: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attach = Container.attach
+
+    def cut(container: Container) -> Iterator[tuple[str, bytes]]:
+        """Attached too late for standard output, in time for the last of standard error."""
+        frames = attach(container)
+        return (("err", data[-6:]) for stream, data in frames if stream == "err")
+
+    monkeypatch.setattr(Container, "attach", cut)
+    ran = engine.run(base, ["sh", "-c", "echo tea; echo much is spilt >&2"], labels=labels)
+    assert (ran.code, ran.out, ran.err) == (0, "tea", "much is spilt")
+
+
 def test_a_program_that_is_not_there_is_told(engine: Engine, base: str, labels: dict[str, str]) -> None:
     with pytest.raises(Failed) as caught:
         engine.run(base, ["/no/such/program"], labels=labels)

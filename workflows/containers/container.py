@@ -218,11 +218,16 @@ def run_to_end(container: Container, timeout: float, limit: int) -> Ran:
         code = container.wait(30)
     finally:
         timer.cancel()
-    if not any(kept.values()):  # an engine under load attaches late, and a short command is over by then
-        for name in _STREAMS:
-            with contextlib.suppress(Failed):
-                for data in container.logged(name):
-                    kept[name] += data[: max(0, limit - len(kept[name]))]
+    # The engine says "attached" before it is: under load the first bytes of a short command are in its log only.
+    for name in _STREAMS:
+        logged = bytearray()
+        with contextlib.suppress(Failed):  # a log driver that keeps nothing
+            for data in container.logged(name):
+                logged += data[: max(0, limit - len(logged))]
+                if len(logged) >= limit:
+                    break
+        if len(logged) > len(kept[name]):
+            kept[name] = logged
     return Ran(-1 if code is None else code, _text(kept["out"]), _text(kept["err"]), stopped.is_set())
 
 

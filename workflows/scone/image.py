@@ -68,12 +68,15 @@ def enclave_hash(engine: Engine, image: Image, entrypoint: str) -> str:
         raise Failed(
             "the image has no entrypoint to measure", "give it an ENTRYPOINT in exec form", name="entrypoint"
         )
-    ran = engine.run(image.id, [], entrypoint=words[:1], environment={"SCONE_HASH": "1", "SCONE_MODE": "sim"})
+    settings = {"SCONE_HASH": "1", "SCONE_MODE": "sim"}
+    ran = engine.run(image.id, [], entrypoint=words[:1], environment=settings)
+    if ran.code == 0 and not ran.out.strip() and not ran.err.strip():  # an engine under load lost it
+        ran = engine.run(image.id, [], entrypoint=words[:1], environment=settings)
     try:
         return printouts.enclave_hash(ran.out)
     except Failed:
         lines = (ran.err.strip() or ran.out.strip()).splitlines()
-        said = clean(lines[-1]) if lines else "nothing"
+        said = clean(lines[-1]) if lines else f"nothing (exit code {ran.code})"
         raise Failed(
             f"{words[0]} printed no MRENCLAVE, it said: {said}",
             "is it SCONE's interpreter? A package may have put another one before it",
