@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -130,28 +131,37 @@ def test_nothing_is_signed_without_a_yes(
     assert Tally.of(network) == before
 
 
-def test_two_runs_in_one_project(
-    house: House, network: dict[str, Any], ledger: Path, ledger_image: str
-) -> None:
+def test_two_runs_in_one_project(house: House, network: dict[str, Any], ledger: Path) -> None:
     """The second is refused while the first one runs; afterwards it may."""
-    first = house.start("run", "deploy", "--json", "--yes", "--project", ledger, "--image", ledger_image)
-    first.until(lambda it: it["type"] == "step_started")
-    second = house.creamtea("run", "deploy", "--json", "--yes", "--project", ledger)
-    house.remember(first.end())
-    assert second.code == 1 and "locked" in second.out + second.err
+    words = ["run", "onboard", "--only", "doctor", "--json", "--yes", "--project", str(ledger)]
+    first = house.start(*words)
+    first.until(lambda it: it["type"] == "run_started")
+    first.signal(signal.SIGSTOP)
+    second = house.creamtea(*words)
+    assert second.code == 1 and second.document()["error"]["name"] == "locked"
+    assert str(first.process.pid) in second.err
+    first.signal(signal.SIGCONT)
+    assert first.end().code == 0
+    assert house.creamtea(*words).code == 0
 
 
 @pytest.mark.usefixtures("network")
 def test_data_that_is_in_the_image_already_is_not_used(house: House, ledger: Path) -> None:
-    """It was named after the build, as at a prompt; named from the beginning it stays out."""
-    data = ledger / "data.csv"
-    data.write_text("a,1\n")
+    """It was named after the build, as at a prompt; then the next run leaves it out, and the dataset is taken."""
+    data = ledger / "data.txt"  # by its name no data: .csv would have stayed out of the draft
+    data.write_text("what,amount\n" + "vault 7 rent,1200.25\n" * 5)
+    (ledger / "table.csv").write_text("a,1\n")
     image = house.image("named-late")
     ended = house.onboard(ledger, "--image", image, workflow="deploy")
-    assert ended.code == 0 and house.engine.read_file(image, "/app/data.csv") == b"a,1\n"
+    assert ended.code == 0 and house.engine.read_file(image, "/app/data.txt") == data.read_bytes()
+    assert house.engine.read_file(image, "/app/table.csv") is None
+    assert "table.csv stays out" in ended.out
     ended = house.onboard(ledger, "--only", "encrypt_dataset", "--dataset", data)
-    assert ended.code == 1 and ended.run().error["name"] == "in_image", ended.run().error
+    error = ended.run().error
+    assert ended.code == 1 and error["name"] == "dataset_in_image", error
+    assert "/app/data.txt" in error["message"] and "--from dockerfile" in error["hint"]
     assert not list((ledger / ".creamtea").glob("datasets/*.enc"))
-    ended = house.onboard(ledger, workflow="deploy")
-    assert ended.code == 0 and ended.run().outcome("build") == "done"
-    assert house.engine.read_file(image, "/app/data.csv") is None
+    ended = house.onboard(ledger, "--from", "dockerfile")
+    assert ended.code == 0 and ended.run().outcome("build") == "done", ended.out[-2000:]
+    assert ended.run().outputs["encrypt_dataset"]["dataset"]
+    assert house.engine.read_file(image, "/app/data.txt") is None

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 
 from workflows.core.failure import Missing
 from workflows.core.text import clean, plural
-from workflows.scone import manifests, unwanted
+from workflows.scone import data, manifests, unwanted
 from workflows.scone.manifests import SUFFIXES, Language
 
 MOST_FILES = 20_000
@@ -36,7 +36,7 @@ class Project:
 
     files: what goes into the image. entries: files to start, likeliest first. dependencies: manifests for the
     install step. requirements: what pyproject.toml asks for. dockerfiles: those already there.
-    excludes: what to keep out of the build context.
+    excludes: what to keep out of the build context. data: what a draft leaves out, and a COPY line may bring.
     """
 
     root: Path
@@ -52,11 +52,12 @@ class Project:
     left_out: tuple[LeftOut, ...] = ()
     excludes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
 
     @property
     def present(self) -> tuple[str, ...]:
         """All that is there, the left out too: what a `COPY . .` could bring."""
-        return (*self.files, *self.excludes, *self.dockerfiles)
+        return (*self.files, *self.data, *self.excludes, *self.dockerfiles)
 
     @property
     def folders(self) -> tuple[str, ...]:
@@ -94,12 +95,16 @@ def look(root: Path, chosen: Language | None = None) -> Project:
         else:
             paths.append(path)
             size += entry.stat(follow_symlinks=False).st_size
+    apart = data.find(root, paths)
     if not paths and not dockerfiles:
         raise Missing(
             f"there is nothing to run in {clean(str(root))}",
             "Put your app there, or try the sample first: creamtea run demo.",
             name="empty_project",
         )
+    rest = set(paths).difference(apart)
+    paths = [path for path in paths if path in rest]
+    left_out += [LeftOut(path, data.WHY) for path in apart]
     package = manifests.package_json(root, paths, notes)
     found = manifests.entries(root, paths, package)
     language, why = manifests.language(paths, found, chosen)
@@ -123,18 +128,41 @@ def look(root: Path, chosen: Language | None = None) -> Project:
         left_out=tuple(left_out),
         excludes=tuple(excludes),
         notes=tuple(notes),
+        data=tuple(apart),
+    )
+
+
+def including(project: Project, folders: Iterable[str]) -> Project:
+    """The project with what looks like data in these folders of it: who names a folder wants what is in it."""
+    wanted = [PurePosixPath(folder) for folder in folders if folder.strip("/.")]
+    brought = [
+        path for path in project.data if any(PurePosixPath(path).is_relative_to(one) for one in wanted)
+    ]
+    return (
+        replace(
+            project,
+            files=tuple(sorted((*project.files, *brought), key=lambda path: (path.count("/"), path))),
+            left_out=tuple(one for one in project.left_out if one.path not in brought),
+            data=tuple(path for path in project.data if path not in brought),
+        )
+        if brought
+        else project
     )
 
 
 def without(project: Project, private: Iterable[str]) -> Project:
     """The project less some of its files, which are the data or the secrets of a task."""
-    apart = [path for path in dict.fromkeys(private) if path in project.files]
+    apart = [path for path in dict.fromkeys(private) if path in project.files or path in project.data]
     why = "data or a secret of a task: it is encrypted and sent, not built into the image"
     return replace(
         project,
         files=tuple(path for path in project.files if path not in apart),
-        left_out=(*project.left_out, *(LeftOut(clean(path), why, True) for path in apart)),
+        left_out=(
+            *(one for one in project.left_out if one.path not in apart),
+            *(LeftOut(clean(path), why, True) for path in apart),
+        ),
         excludes=(*project.excludes, *apart),
+        data=tuple(path for path in project.data if path not in apart),
     )
 
 

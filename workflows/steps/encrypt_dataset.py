@@ -14,7 +14,7 @@ from workflows.core.files import private_dir, write_atomic
 from workflows.core.listen import listen
 from workflows.core.step import Cancel, Context, Done, Step, Work
 from workflows.core.text import size
-from workflows.steps import world
+from workflows.steps import exposed, world
 
 if TYPE_CHECKING:
     from workflows.iexec.records import NewDataset
@@ -77,7 +77,7 @@ class EncryptDataset(Step):
         )
 
     def run(self, ctx: Context) -> Work:
-        world.keep_out(ctx, Path(str(ctx["dataset"])))
+        yield from _only_here(ctx)
         yield from world.unlock(ctx)
         record = _record(ctx)
         if record is None or not _file(ctx, record).is_file():
@@ -152,6 +152,21 @@ class EncryptDataset(Step):
         record = {**record, "multiaddr": stored.multiaddr, "network": network.name}
         _keep(ctx, record)
         return record
+
+
+def _only_here(ctx: Context) -> Work:
+    """Failed `dataset_in_image` when the app's image has the plain text; before anything leaves this machine."""
+    from workflows.iexec import dataset
+
+    source = Path(str(ctx["dataset"]))
+    title = f"look for {source.name} in the app's image"
+    yield TaskChanged(task="exposed", title=title, state="running")
+    yield from listen(
+        lambda _: exposed.refuse_dataset(ctx, source, dataset.checksum(source, cancel=ctx.cancel)[2:]),
+        ctx.cancel,
+    )
+    yield TaskChanged(task="exposed", title=title, state="done", detail="it is not there")
+    return {}
 
 
 def key_file(ctx: Context) -> Path:
