@@ -242,3 +242,36 @@ def test_any_text_is_checked_without_a_crash(text):
 )  # fmt: skip
 def test_regions_in_shell(command, regions):
     assert shell.regions(command) == regions
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        (swap(IEXEC, "FROM", "FORM"), 1, "unknown instruction FORM; did you mean FROM?"),
+        (swap(IEXEC, "RUN SCONE", "RUNN SCONE"), 3, "unknown instruction RUNN; did you mean RUN?"),
+        (swap(IEXEC, "COPY ./src", "xyzzy\nCOPY ./src"), 4, "unknown instruction XYZZY"),
+    ],
+)
+def test_an_unknown_instruction_is_named(text, line, said):
+    assert ("error", line, said) in found(text, FILES)
+
+
+def test_what_is_left_out_is_told_where_a_line_names_it():
+    text = swap(IEXEC, "COPY ./src /app", "COPY ./src /app\nCOPY src/secret.txt notes/deep.txt /app/")
+    left_out = {"src/secret.txt": "the dataset of a task", "notes": "the tools' own"}
+    findings = dockerfile.check(text, FILES, left_out=left_out)
+    errors = [(one.line, one.text) for one in findings if one.level == "error"]
+    assert errors == [
+        (5, "COPY names src/secret.txt, which is left out of the image: the dataset of a task"),
+        (5, "COPY names notes, which is left out of the image: the tools' own"),
+    ]
+
+
+def test_data_that_comes_along_is_told_and_data_that_is_named_is_meant():
+    files = (*FILES, "src/table.csv")
+    [finding] = [one for one in dockerfile.check(IEXEC, files, data=["src/table.csv"]) if one.level != "info"]
+    assert (finding.level, finding.line) == ("warning", 4) and "src/table.csv" in finding.text
+    named = swap(IEXEC, "COPY ./src /app", "COPY src/app.py src/table.csv /app/")
+    assert [
+        one for one in dockerfile.check(named, files, data=["src/table.csv"]) if one.level != "info"
+    ] == []

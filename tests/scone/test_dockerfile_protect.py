@@ -79,7 +79,7 @@ def test_regions_follow_the_place_of_the_app(app):
 def test_another_user_gets_its_turn_again(app):
     text = dockerfile.protect(USUAL.replace("CMD", "USER nobody\nCMD"), app, entry=PYTHON)
     names = [item.name for item in instructions.read(text)]
-    assert names[-4:] == ["USER", "RUN", "ENV", "USER"]
+    assert names[-5:] == ["USER", "RUN", "RUN", "ENV", "USER"]
     assert text.rstrip().endswith("USER nobody")
     assert sound(text, app)
 
@@ -130,3 +130,51 @@ def test_what_is_in_the_way_is_said(app, text, said):
 def test_encrypted_folders_need_a_draft(app):
     with pytest.raises(Failed, match="stages of their own"):
         dockerfile.protect(USUAL, app, entry=PYTHON, regions={"src": "encrypted"})
+
+
+def test_a_user_of_the_old_base_is_made_in_the_new_one(app):
+    own = USUAL.replace("COPY . .", "COPY --chown=1000:web . .").replace("CMD", "USER node\nCMD")
+    text = dockerfile.protect(own, app, entry=PYTHON)
+    made = [item.value for item in instructions.read(text) if item.name == "RUN" and "/etc/" in item.value]
+    assert [line.split(" || ")[0] for line in made[:2]] == [
+        "grep -q '^web:' /etc/group", "grep -q '^node:' /etc/passwd",
+    ]  # fmt: skip
+    assert text.index("useradd -m node") < text.index("WORKDIR")
+    assert "chown node /iexec_in /iexec_out" in text
+    assert text.index("/iexec_in") < text.index("scone fspf create")
+    assert text.rstrip().endswith("USER node")
+    assert sound(text, app)
+
+
+@pytest.mark.parametrize(
+    ("more", "made"),
+    [
+        ("USER 1000:1000", False), ("USER root", False), ("USER $WHO", False), ("USER a;b", False),
+        ("RUN useradd node\nUSER node", False), ("USER node", True),
+    ],
+)  # fmt: skip
+def test_only_users_that_nothing_else_makes_are_made(app, more, made):
+    text = dockerfile.protect(USUAL.replace("CMD", f"{more}\nCMD"), app, entry=PYTHON)
+    assert ("grep -q '^node:' /etc/passwd" in text) == made
+    assert ("/iexec_in" in text) == (more != "USER root")
+
+
+def test_the_base_that_stays_gets_no_users(app):
+    own = USUAL.replace("python:3.11-slim", PYTHON.reference).replace("CMD", "USER node\nCMD")
+    assert "/etc/passwd" not in dockerfile.protect(own, app, entry=PYTHON)
+
+
+def test_what_was_changed_is_told(app):
+    own = USUAL.replace('CMD ["python", "main.py"]', "USER node\nCMD python main.py")
+    told = [text for text, _ in dockerfile.changes(own, dockerfile.protect(own, app, entry=PYTHON))]
+    assert told == [
+        f"FROM python:3.11-slim is replaced by {PYTHON.reference} (Python {PYTHON.version})",
+        "node is made where the new base lacks it",
+        'CMD python main.py becomes ENTRYPOINT ["python", "/srv/main.py"]',
+    ]
+    assert list(dockerfile.changes(own, own)) == []
+
+
+def test_an_unknown_instruction_is_named(app):
+    with pytest.raises(Failed, match="line 1: unknown instruction FORM; did you mean FROM"):
+        dockerfile.protect(USUAL.replace("FROM", "FORM"), app, entry=PYTHON)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from workflows.core.failure import Failed, Missing
 from workflows.scone import heap as sizes
-from workflows.scone import instructions, protection
+from workflows.scone import instructions, lint_files, protection
 from workflows.scone import packages as os_packages
 from workflows.scone.catalogue import Entry
 from workflows.scone.findings import Finding
@@ -23,9 +23,11 @@ from workflows.scone.lint import check
 from workflows.scone.manifests import Language
 from workflows.scone.project import Project
 from workflows.scone.regions import APP, Kind, Region, plan
-from workflows.scone.retrofit import protect
+from workflows.scone.retrofit import changes, protect
 
-__all__ = ["Finding", "check", "default_entrypoint", "draft", "entrypoint", "heap_of", "protect"]
+__all__ = [
+    "Finding", "brings", "changes", "check", "default_entrypoint", "draft", "entrypoint", "heap_of", "protect",
+]  # fmt: skip
 
 RUNTIME, PROTECT = "runtime", "protect"
 _INTERPRETERS: dict[Language, str] = {"python": "python3", "node": "node"}
@@ -51,6 +53,11 @@ def heap_of(text: str) -> int | None:
         return sizes.parse(instructions.environment(body)["SCONE_HEAP"])
     except (KeyError, Failed):
         return None
+
+
+def brings(text: str, paths: Collection[str]) -> set[str]:
+    """Those of the project's paths that the Dockerfile copies."""
+    return lint_files.brought(instructions.stages(instructions.read(text)), paths)
 
 
 def draft(
@@ -196,7 +203,7 @@ def copies(project: Project, *, skip: Sequence[str] = (), only: str = ".", targe
 
     skip: folders to leave out. only: the folder to bring. Paths are the project's.
     """
-    apart = {*skip, *(item.path for item in project.left_out if item.dangerous)}
+    apart = {*skip, *project.data, *(item.path for item in project.left_out if item.dangerous)}
     lines: list[str] = []
 
     def whole(folder: str) -> bool:

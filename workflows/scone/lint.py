@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from workflows.containers.dockerfile import directives
@@ -18,6 +19,10 @@ _PROGRAMS = re.compile(r"(pip3?|python3?(?:\.\d+)?|node|npm|npx|yarn)")
 _NATIVE = re.compile(r"nodejs(-npm|-current)?|npm|python[23]?(\.\d+)?")
 _SHELLS = ("sh", "bash", "ash", "dash", "env")
 _GUARD = re.compile(r"command -v \w+ \|\|")
+KNOWN = (
+    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
+    "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+)  # fmt: skip
 _APT = re.compile(r"\bapt(-get)?\s+(-\S+\s+)*(install|update)")
 
 
@@ -27,16 +32,20 @@ def check(
     *,
     stand_in: bool = False,
     local: Collection[str] = (),
+    left_out: Mapping[str, str] | None = None,
+    data: Collection[str] = (),
 ) -> list[Finding]:
     """The findings, errors first. A Dockerfile with an error does not become an app that runs.
 
     context_files: what the build context holds (posix, relative); without it, rules about files do not apply.
+    left_out: what stays out of the context → why. data: what of the context looks like data.
     stand_in: the base will be the localnet's. local: image names that the engine has.
     """
-    found = [*_directives(text)]
+    found = [*_directives(text), *unknown(text)]
     all_stages = instructions.stages(instructions.read(text))
     if not all_stages:
-        return [*found, error(0, "no FROM: there is no base image", "Start with FROM and a curated image.")]
+        nothing = error(0, "no FROM: there is no base image", "Start with FROM and a curated image.")
+        return found if any(one.level == "error" for one in found) else [*found, nothing]
     lineage = instructions.lineage(all_stages[-1], all_stages)
     whole = [item for stage in lineage for item in stage.body]
     found += _entrypoint(text, whole)
@@ -45,8 +54,24 @@ def check(
     for stage in all_stages:
         found += _runs(stage, all_stages, stand_in)
     found += _environment(whole)
-    found += lint_files.check(all_stages, context_files)
+    found += lint_files.check(all_stages, context_files, left_out or {}, data)
     return sorted(dict.fromkeys(found), key=lambda item: (LEVELS.index(item.level), item.line))
+
+
+def unknown(text: str) -> Iterator[Finding]:
+    """Words where an instruction has to stand: the engine refuses them, but only when it builds."""
+    for item in instructions.read(text):
+        if item.name not in KNOWN:
+            shown = clean(item.name)[:40]
+            shown = shown if shown.isprintable() else ascii(shown)
+            near = difflib.get_close_matches(item.name, KNOWN, n=1, cutoff=0.5)
+            yield error(
+                item.line,
+                f"unknown instruction {shown}" + (f"; did you mean {near[0]}?" if near else ""),
+                f"Write {near[0]}, or make the line a comment with #."
+                if near
+                else "Make it a comment with #.",
+            )
 
 
 def _directives(text: str) -> Iterator[Finding]:

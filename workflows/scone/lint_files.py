@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 
@@ -18,8 +18,16 @@ _FETCHED = re.compile(r"[a-z]+://|git@")
 _MOST_SHOWN = 5
 
 
-def check(all_stages: Sequence[Stage], context_files: Collection[str]) -> Iterator[Finding]:
-    """The findings for these stages over a build context (posix paths; empty: unknown)."""
+def check(
+    all_stages: Sequence[Stage],
+    context_files: Collection[str],
+    left_out: Mapping[str, str],
+    data: Collection[str] = (),
+) -> Iterator[Finding]:
+    """The findings for these stages over a build context (posix paths; empty: unknown).
+
+    left_out: what is not sent → why. data: what of the context looks like data.
+    """
     copied: set[str] = set()
     for stage in all_stages:
         for item in stage.body:
@@ -31,7 +39,12 @@ def check(all_stages: Sequence[Stage], context_files: Collection[str]) -> Iterat
                 for source in item.words[:-1]:
                     brought = [path for path in context_files if matches(source, path)]
                     copied.update(brought)
+                    apart = {path: why for path, why in left_out.items() if _named(source, path)}
+                    if apart and not brought:
+                        yield from _apart(item, apart)
+                        continue
                     yield from _source(item, source, brought, bool(context_files))
+                    yield from _data(item, source, [path for path in brought if path in data])
     forgotten = [path for path in context_files if path not in copied and _is_code(path)]
     if forgotten and copied:
         yield info(
@@ -46,6 +59,43 @@ def matches(source: str, path: str) -> bool:
     return len(parts) >= len(wanted) and all(
         fnmatchcase(part, one) for part, one in zip(parts, wanted, strict=False)
     )
+
+
+def brought(all_stages: Sequence[Stage], paths: Collection[str]) -> set[str]:
+    """Those of the paths that a COPY or ADD brings from the context."""
+    items = [
+        item for stage in all_stages for item in stage.body if item.name in ("COPY", "ADD") and not item.stage
+    ]
+    sources = [source for item in items for source in item.words[:-1]]
+    return {path for path in paths if any(matches(source, path) for source in sources)}
+
+
+def _named(source: str, path: str) -> bool:
+    """Whether a source means this path, or something in it, and not a folder above it."""
+    pure = PurePosixPath(source.lstrip("/"))
+    return (
+        matches(source, path) and len(pure.parts) == len(PurePosixPath(path).parts)
+    ) or pure.is_relative_to(path)
+
+
+def _apart(item: Instruction, apart: Mapping[str, str]) -> Iterator[Finding]:
+    for path, why in apart.items():
+        yield error(
+            item.line,
+            f"{item.name} names {clean(path)}, which is left out of the image: {why}",
+            f"Take {clean(path)} out of this {item.name} line.",
+        )
+
+
+def _data(item: Instruction, source: str, found: Sequence[str]) -> Iterator[Finding]:
+    """What a person names is meant; what comes along with a folder may not be."""
+    along = [path for path in found if not _named(source, path)]
+    if along:
+        yield warning(
+            item.line,
+            f"{item.name} {clean(source)} brings what looks like data: {_some(along)}",
+            "Who pulls the image can read it. Name it as the dataset, and it is left out; or use .dockerignore.",
+        )
 
 
 def _variables(item: Instruction) -> Iterator[Finding]:

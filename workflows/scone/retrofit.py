@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from workflows.core.failure import Missing
+from workflows.core.text import clean
 from workflows.scone import catalogue, instructions, protection, shell
 from workflows.scone import heap as sizes
 from workflows.scone.catalogue import Entry
 from workflows.scone.instructions import Instruction, Stage
+from workflows.scone.lint import unknown
 from workflows.scone.project import Project
 from workflows.scone.regions import APP, Kind, plan
 
 _ROOT = ("", "root", "0", "0:0", "root:root")
+_NAME = re.compile(r"[a-z_][a-z0-9_-]*")
+_MADE = re.compile(r"\b(?:adduser|useradd|addgroup|groupadd|usermod)\b")
+VOLUMES = ("iexec_in", "iexec_out")  # what a session lays over folders of `/`
+_STAND_IN = "/.scone-simulated"  # in every stand-in base, and in no other
+_MEMORY = "/dev/shm/scone"  # noqa: S108 - where the stand-in's volumes are
 
 
 def protect(
@@ -32,6 +40,8 @@ def protect(
     form and whole paths. A Dockerfile that protects already comes back as it was. NoEntrypoint and Missing say
     what is in the way.
     """
+    for finding in unknown(text):
+        raise Missing(f"line {finding.line}: {finding.text}", finding.hint, name="dockerfile")
     read = instructions.read(text)
     all_stages = instructions.stages(read)
     if not all_stages:
@@ -53,7 +63,7 @@ def protect(
     user = next((item.value.strip() for item in reversed(body) if item.name == "USER"), "")
     ending = ["", step, "", "# From here on the enclave is real, where there is one.", "ENV SCONE_MODE=auto"]
     if user not in _ROOT:
-        ending = ["", "USER root", *ending[1:], f"USER {user}"]
+        ending = ["", "USER root", volumes(user), *ending[1:], f"USER {user}"]
     edits = [(_started(body, all_stages[-1]), f"ENTRYPOINT {json.dumps(words, ensure_ascii=False)}")]
     edits += [(item, "") for item in body if heap is not None and _sets_heap(item)]
     edits.append((_from(read, line[0]), "\n".join(_base(line[0], entry, body, heap))))
@@ -61,6 +71,84 @@ def protect(
         if " ".join(new.split()) != " ".join(f"{item.name} {item.value}".split()):
             lines[item.line - 1 : item.last] = new.split("\n") if new else []
     return "\n".join([*lines, *ending]) + "\n"
+
+
+def changes(before: str, after: str) -> Iterator[tuple[str, str]]:
+    """(what, what it means) of the changes that `protect` made and a person may not expect."""
+    old, new = (instructions.stages(instructions.read(text)) for text in (before, after))
+    if not old or len(old) != len(new):
+        return
+    was, now = (instructions.lineage(every[-1], every) for every in (old, new))
+    if was[0].base != now[0].base:
+        entry = catalogue.find(now[0].base)
+        what = f" ({entry.language.capitalize()} {entry.version})" if entry else ""
+        yield (
+            f"FROM {clean(was[0].base)} is replaced by {clean(now[0].base)}{what}",
+            "only SCONE's own interpreters start in an enclave: see that your code runs on this version",
+        )
+        if made := _accounts([item for stage in was for item in stage.body]):
+            users = ", ".join(dict.fromkeys(name for _, name in made))
+            yield f"{users} is made where the new base lacks it", "your USER stays as it is"
+    for stage in was:
+        for item in stage.body:
+            if item.name in ("ENTRYPOINT", "CMD") and stage is was[-1]:
+                started = f"ENTRYPOINT {json.dumps(_final(now), ensure_ascii=False)}"
+                if _final(was) != _final(now) and item is _last(was):
+                    yield (
+                        f"{item.name} {clean(item.value)} becomes {started}",
+                        "no shell may start first, and a session starts in /, not in WORKDIR",
+                    )
+
+
+def _last(lineage: Sequence[Stage]) -> Instruction | None:
+    body = [item for stage in lineage for item in stage.body]
+    for name in ("ENTRYPOINT", "CMD"):
+        found = [item for item in body if item.name == name]
+        if found:
+            return found[-1]
+    return None
+
+
+def _final(lineage: Sequence[Stage]) -> list[str] | None:
+    """The ENTRYPOINT's words in exec form; None for a CMD or a shell form."""
+    item = _last(lineage)
+    return instructions.exec_form(item.value) if item is not None and item.name == "ENTRYPOINT" else None
+
+
+def volumes(user: str) -> str:
+    """The RUN that makes the mount points of a task for a user who may not make folders in `/` later.
+
+    On the stand-in they are links into memory, as its runtime wants them; elsewhere empty folders.
+    """
+    paths = " ".join(f"/{name}" for name in VOLUMES)
+    return (
+        "# Where a task's volumes come; another user than root cannot make them when it starts.\n"
+        f"RUN mkdir -p {paths} && chown {user} {paths}; \\\n"
+        f"    if [ -e {_STAND_IN} ]; then for name in {' '.join(VOLUMES)}; do \\\n"
+        f"        rmdir /$name && ln -s {_MEMORY}/$name /$name; done; fi"
+    )
+
+
+def _accounts(body: Sequence[Instruction]) -> list[tuple[str, str]]:
+    """(user or group, name) of the accounts that the Dockerfile uses and makes nowhere."""
+    own = [item.value for item in body if item.name == "RUN" and _MADE.search(item.value)]
+    found = []
+    for item in body:
+        value = item.value.strip() if item.name == "USER" else item.flags.get("chown", "")
+        user, _, group = value.partition(":") if item.name in ("USER", "COPY", "ADD") else ("", "", "")
+        found += [("user", user)] + ([("group", group)] if group != user else [])
+    return [
+        (kind, name)
+        for kind, name in dict.fromkeys(found)
+        if _NAME.fullmatch(name) and name != "root" and not any(re.search(rf"\b{name}\b", run) for run in own)
+    ]
+
+
+def _make(kind: str, name: str) -> str:
+    """An account where the base lacks it, in busybox's words or in Debian's."""
+    if kind == "group":
+        return f"grep -q '^{name}:' /etc/group || addgroup {name} 2> /dev/null || groupadd {name}"
+    return f"grep -q '^{name}:' /etc/passwd || adduser -D {name} 2> /dev/null || useradd -m {name}"
 
 
 def _words(body: Sequence[Instruction], project: Project) -> list[str]:
@@ -114,6 +202,9 @@ def _base(stage: Stage, entry: Entry | None, body: Sequence[Instruction], heap: 
     lines = [f"# was: FROM {stage.base}"] if reference != stage.base else []
     lines += [f"FROM {reference}" + (f" AS {stage.name}" if stage.name else "")]
     lines += ["# There is no enclave while an image is built.", "ENV SCONE_MODE=sim"]
+    if reference != stage.base and (accounts := _accounts(body)):
+        lines += ["# Who the old base had, and this one may lack."]
+        lines += [f"RUN {_make(kind, name)}" for kind, name in accounts]
     if heap is not None or not any(_sets_heap(item) for item in body):
         lines += [
             "# The memory of the enclave. It is measured: another size is another MRENCLAVE.",

@@ -140,12 +140,9 @@ class Build(Step):
 
     def context(self, ctx: Context) -> Any:
         """What is sent to the builder, and the lines of the Dockerfile that were changed for it."""
-        from workflows.containers.context import Context as BuildContext
-
         path = Path(str(ctx.outputs["dockerfile"]["path"]))
         base = ctx.outputs["base_image"]
-        apart = (*OURS, *world.look(ctx).excludes)
-        context: BuildContext = BuildContext(ctx.project, world.text_of(path), name=path.name, apart=apart)
+        context = sent(ctx, path.name, world.text_of(path))
         if base["reference"] == base["used"]:
             return context, []
         return context.rewritten({str(base["reference"]): str(base["used"])})
@@ -154,6 +151,13 @@ class Build(Step):
         """The hash of all that the build reads: the archive, base included by its name."""
         context, _ = self.context(ctx)
         return str(context.digest())
+
+
+def sent(ctx: Context, name: str, text: str) -> BuildContext:
+    """What a build of this Dockerfile sends; the checks of the Dockerfile look at the same."""
+    from workflows.containers.context import Context as BuildContext
+
+    return BuildContext(ctx.project, text, name=name, apart=(*OURS, *world.look(ctx).excludes))
 
 
 def _lint(ctx: Context, context: BuildContext) -> Iterator[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from workflows.scone.regions import Kind
 
 OURS = "Dockerfile.scone"
+DRAFT = "dockerfile.sha256"  # in the state folder: what was drafted last, also when the step failed later
 _OWN = (".creamtea", "creamtea.toml", "creamtea-results")
 
 
@@ -99,16 +101,22 @@ class Dockerfile(Step):
     def run(self, ctx: Context) -> Work:
         from workflows.scone import dockerfile
 
-        found = world.look(ctx)
+        found = _look(ctx)
         yield Noted(text=f"{found.name}: {found.language or 'unknown language'} ({found.why})")
         for note in found.notes:
             yield Noted(level="warning", text=note)
-        for left in (one for one in found.left_out if one.path not in _OWN):
-            yield Noted(
-                level="warning" if left.dangerous else "info", text=f"{left.path} stays out: {left.why}"
-            )
         path = ctx.project / _file(ctx)
         text, drafted = _proposal(ctx, found)
+        brought = dockerfile.brings(text, found.data)
+        for left in (one for one in found.left_out if one.path not in _OWN and one.path not in brought):
+            remedy = "; name it as the dataset, or add a COPY line" if left.path in found.data else ""
+            yield Noted(
+                level="warning" if left.dangerous else "info",
+                text=f"{left.path} stays out: {left.why}{remedy}",
+            )
+        if drafted and (ctx.project / "Dockerfile").is_file():
+            for told, hint in dockerfile.changes(world.text_of(ctx.project / "Dockerfile"), text):
+                yield Noted(level="warning", text=told, hint=hint)
         draft = _hash(text) if drafted else None
         if (sizes := _heaps(ctx, text)) is not None:
             yield Noted(
@@ -117,16 +125,24 @@ class Dockerfile(Step):
             )  # fmt: skip
         edited = yield Asked(field="dockerfile", question=str(path), kind="document", default=text)
         text = str(edited or text)
-        findings = dockerfile.check(text, found.present, stand_in=world.entry(ctx).simulated)
+        findings = dockerfile.check(
+            text, _sent(ctx, path, text), stand_in=world.entry(ctx).simulated, data=found.data,
+            left_out={one.path: one.why for one in found.left_out if one.path not in found.data},
+        )  # fmt: skip
         for finding in findings:
             where = f"line {finding.line}: " if finding.line else ""
             yield Noted(level=finding.level, text=where + finding.text, hint=finding.hint or None)
         if not path.exists() or world.text_of(path) != text:
+            if draft is not None:
+                write_atomic(
+                    ctx.state / DRAFT, draft
+                )  # first: a draft is nobody's edit, whatever happens next
             write_atomic(path, text, 0o644)
             yield Noted(text=f"written to {path}")
         wrong = [finding for finding in findings if finding.level == "error"]
         if wrong:
-            raise Failed(wrong[0].text, wrong[0].hint or f"edit {path}", name="dockerfile")
+            where = f"line {wrong[0].line}: " if wrong[0].line else ""
+            raise Failed(where + wrong[0].text, _how(ctx, wrong[0].hint, path), name="dockerfile")
         entrypoint = dockerfile.entrypoint(text)
         ctx.manifest.set("dockerfile", _file(ctx))
         return {"path": str(path), "entrypoint": entrypoint, "draft": draft}
@@ -160,7 +176,11 @@ def _proposal(ctx: Context, found: Project) -> tuple[str, bool]:
     if own.is_file() and path != own:
         text = world.text_of(own)
         chosen = size if "SCONE_HEAP" not in text else None
-        return dockerfile.protect(text, found, entry=entry, heap=chosen, regions=_regions(ctx)), True
+        try:
+            return dockerfile.protect(text, found, entry=entry, heap=chosen, regions=_regions(ctx)), True
+        except Failed as failure:
+            failure.hint = _how(ctx, failure.hint, own)
+            raise
     if entry is None:
         raise Failed(
             f"{ctx.outputs['base_image']['reference']} is in no catalogue, so no Dockerfile can be drafted for it",
@@ -176,10 +196,43 @@ def _proposal(ctx: Context, found: Project) -> tuple[str, bool]:
 
 
 def _drafted(ctx: Context, path: Path) -> bool:
-    """Whether a file is as creamtea drafted it last: nobody's edits are lost when it is drafted anew."""
+    """Whether a file is as creamtea drafted it last: nobody's edits are lost when it is drafted anew.
+
+    Kept beside the journal too, which has nothing of a step that wrote the file and then failed.
+    """
+    text = path.read_text(errors="replace")
+    same = {
+        _hash(text),
+        _hash(text.rstrip() + "\n"),
+    }  # an editor that was opened and closed may cut the last line
     last = ctx.journal.last("done", "dockerfile")
-    draft = last.data.get("outputs", {}).get("draft") if last is not None else None
-    return draft is not None and draft == _hash(path.read_text(errors="replace"))
+    known = {last.data.get("outputs", {}).get("draft") if last is not None else None}
+    with contextlib.suppress(OSError):
+        known.add((ctx.state / DRAFT).read_text().strip())
+    return bool(same & known)
+
+
+def _how(ctx: Context, hint: str | None, path: Path) -> str:
+    """What to do about a fault, and how to go on."""
+    wanted = f"{hint} " if hint else ""
+    return f"{wanted}Edit {path}, then: creamtea run {ctx.workflow or 'onboard'} --from dockerfile"
+
+
+def _look(ctx: Context) -> Project:
+    """The project as it goes into the image; what a person names as a region is wanted, data or not."""
+    from workflows.scone import project
+
+    return project.including(world.look(ctx), _regions(ctx))
+
+
+def _sent(ctx: Context, path: Path, text: str) -> list[str]:
+    """The files that a build of this text would send."""
+    from workflows.steps import build
+
+    name = str(path.relative_to(ctx.project))
+    found = build.sent(ctx, path.name, text).paths()
+    files = [one for one in found if (file := ctx.project / one).is_symlink() or not file.is_dir()]
+    return files if name in files or path.exists() else [*files, name]  # it is about to be written
 
 
 def _hash(text: str) -> str:
@@ -203,4 +256,6 @@ def _fingerprint(ctx: Context) -> object:
     """What the checks looked at: the files' names and the Dockerfiles' texts."""
     paths = [ctx.project / _file(ctx), ctx.project / "Dockerfile"]
     texts = [path.read_text(errors="replace") if path.is_file() else None for path in paths]
-    return {"files": world.look(ctx).files, "texts": texts}
+    found = _look(ctx)
+    left_out = [one.path for one in found.left_out]
+    return {"files": found.files, "data": found.data, "left_out": left_out, "texts": texts}
