@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.house import House, environment, localnet
+from tests.e2e.house import House, environment, localnet, stages
 from tests.e2e.onboarded import Onboarded, onboard
 from workflows.containers.engine import Engine
 from workflows.localnet.toolchain import Toolchain
@@ -43,6 +43,7 @@ def network(house: House) -> Iterator[dict[str, Any]]:
     """The status of a localnet that stays up for the session."""
     with localnet(house) as status:
         yield status
+        house.made |= stages(status)
     assert house.leftovers(status["pid"]) == []
 
 

@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tarfile
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -234,6 +236,16 @@ def localnet(house: House) -> Iterator[dict[str, Any]]:
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+
+
+def stages(status: Mapping[str, Any]) -> set[str]:
+    """The images that a localnet made for its own stages, once a task was asked for."""
+    try:
+        with urllib.request.urlopen(f"{status['sms']}/tee/properties/scone/v5.9", timeout=10) as answer:
+            found = json.load(answer)
+    except urllib.error.HTTPError:
+        return set()
+    return {str(found[f"{name}ComputeProperties"]["image"]) for name in ("pre", "post")}
 
 
 def environment(home: Path, user: Mapping[str, str]) -> dict[str, str]:
