@@ -145,4 +145,5 @@ def test_the_owner_is_the_longest_root() -> None:
     assert tree.owner("/app/model/w", roots) == "/app/model"
     assert tree.owner("/app", roots) == "/app"
     assert tree.owner("/apple", roots) == "/"
-    assert tree.owner("/x", {"/app": 1}) is None
+    for path in ("/x", "x/y", "", "//", "./x"):
+        assert tree.owner(path, {"/app": 1}) is None

@@ -166,6 +166,7 @@ def owner(path: str, roots: Mapping[str, str]) -> str | None:
     while True:
         if path in roots:
             return path
-        if path == "/":
+        above = posixpath.dirname(path)
+        if above == path:  # the top, or a relative path's end
             return None
-        path = posixpath.dirname(path)
+        path = above
