@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import urllib.error
+import urllib.request
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -163,6 +166,9 @@ def test_a_localnet_without_an_engine_says_so_to_who_watches(
     lease = client.join(tmp_path / "localnet", quiet)
     try:
         [end] = WorkerApi(lease.document["workerpool_api"]).watch(TASK)
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"{lease.document['workerpool_api']}/workerpoolorder?category=0")
+        assert caught.value.code == 503 and "none.sock" in json.load(caught.value)["error"]
     finally:
         lease.close()
         client.stop(tmp_path / "localnet")

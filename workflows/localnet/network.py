@@ -154,7 +154,10 @@ class Localnet:
         Images and network of tasks are made then, beside the answer; a chain alone needs none.
         """
         if self._opens(request):
+            failure = self._opening.failure
             self._opening.begin()
+            if failure is not None and request.path == "/workerpoolorder":  # it sells nothing that cannot run
+                return web.json_response(failure, status=503)
         return await handler(request)
 
     def _opens(self, request: web.Request) -> bool:

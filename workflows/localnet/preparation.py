@@ -40,6 +40,14 @@ class Preparation:
         """Whether there is nothing to wait for."""
         return self._record is not None and self._record.status == "COMPLETED"
 
+    @property
+    def failure(self) -> dict[str, str] | None:
+        """What the last try failed of: `error`, `hint`, `name`; None when it did not."""
+        end = self._record.ended if self._record is not None else None
+        if end is None or end["status"] != "FAILED":
+            return None
+        return {"error": end["message"], "hint": end["hint"], "name": end["cause"]}
+
     async def follow(self) -> AsyncIterator[str]:
         """NDJSON of what happens until all is there; a last line of type `end` only when it failed."""
         self.begin()
