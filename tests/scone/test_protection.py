@@ -63,3 +63,21 @@ def test_regions_are_declared_before_files_are_added():
     assert text.rindex("fspf addr") < text.index("fspf addf")
     assert "'/app/a b' --not-protected --kernel '/app/a b'" in text
     assert text.count("addf /fspf.pb") == 2
+
+
+def test_the_open_root_says_why_it_is_open_and_what_is_not():
+    sound = {
+        "/": "not-protected",
+        "/usr": "authenticated",
+        "/app": "authenticated",
+        "/app/notes": "not-protected",
+    }
+    told = {path: protection.told(path, kind, sound) for path, kind in sound.items()}
+    assert (
+        "as it has to be" in told["/"]
+        and "/etc/hosts" in told["/"]
+        and "your app in /app is protected" in told["/"]
+    )
+    assert {**told, "/": ""} == {**sound, "/": ""}
+    bare = {"/": "not-protected", "/usr": "authenticated"}
+    assert protection.told("/", "not-protected", bare) == "not-protected"

@@ -91,6 +91,17 @@ class Taken:
     regions: Mapping[str, Kind]
 
 
+def told(path: str, kind: Kind, regions: Mapping[str, Kind]) -> str:
+    """A region's kind with the reason, where it may frighten: `/` is open in every sound app."""
+    own = [one for one, other in regions.items() if other != "not-protected" and one not in SYSTEM]
+    if path != "/" or kind != "not-protected" or not own:
+        return kind
+    return (
+        f"{kind}, as it has to be: the engine rewrites files such as /etc/hosts at start; "
+        f"your app in {', '.join(own)} is protected"
+    )
+
+
 def read(files: Mapping[str, bytes]) -> Taken:
     """The fingerprint from an image's `/build` (file name → content).
 

@@ -60,7 +60,7 @@ class Measure(Step):
         return Done(ctx.previous.data["outputs"], "this very image was measured already")
 
     def run(self, ctx: Context) -> Work:
-        from workflows.scone import image
+        from workflows.scone import image, protection
 
         reference = str(ctx.outputs["build"]["image_id"])
         yield TaskChanged(task="read", title="read the fingerprint from the image", state="running")
@@ -70,7 +70,7 @@ class Measure(Step):
         for part in found.fingerprint.explain_parts():
             yield Noted(text=f"{part.name:<10}  {shorten(part.value, 16, 8):<26} {part.sentence}")
         for path, kind in found.regions.items():
-            yield Noted(text=f"{'region':<10}  {path:<26} {kind}")
+            yield Noted(text=f"{'region':<10}  {path:<26} {protection.told(path, kind, found.regions)}")
         if "encrypted" in found.regions.values():
             yield Noted(
                 level="warning",
