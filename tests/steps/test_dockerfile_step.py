@@ -85,9 +85,8 @@ def test_an_unedited_draft_is_drafted_anew_when_a_file_became_the_dataset(projec
 
 
 def test_an_unedited_draft_of_a_step_that_failed_is_drafted_anew(project):
-    (project / "Dockerfile").write_text(
-        "FROM node:20\nENV API_TOKEN=x\nCOPY . /app\nWORKDIR /app\nCMD python3 main.py\n"
-    )
+    own = "FROM node:20\nENV API_TOKEN=x\nCOPY . /app\nWORKDIR /app\nCMD python3 main.py\n"
+    (project / "Dockerfile").write_text(own)
     with pytest.raises(Failed, match="API_TOKEN"):
         run(project)
     assert "API_TOKEN" in text(project)
