@@ -109,6 +109,7 @@ CASES = {
     "sim missing": (swap(IEXEC, "SCONE_MODE=sim ", ""), "warning", 3, "pip3 runs without"),
     "sim stays": (swap(IEXEC, "ENV ", "ENV SCONE_MODE=sim "), "warning", 2, "cannot be attested"),
     "mode": (swap(IEXEC, "ENV ", "ENV SCONE_MODE=fast "), "error", 2, "no mode"),
+    "user": (swap(IEXEC, "ENTRYPOINT", "USER 1000\nENTRYPOINT"), "warning", 7, "cannot make /iexec_in"),
     "no heap": (swap(IEXEC, "ENV SCONE_HEAP=1G\n", ""), "warning", 0, "SCONE_HEAP"),
     "bad heap": (swap(IEXEC, "=1G", "=1GB"), "error", 2, "not a size"),
     "dlopen": (swap(IEXEC, "ENV ", "ENV SCONE_ALLOW_DLOPEN=2 "), "warning", 2, "nobody checked"),
@@ -275,3 +276,10 @@ def test_data_that_comes_along_is_told_and_data_that_is_named_is_meant():
     assert [
         one for one in dockerfile.check(named, files, data=["src/table.csv"]) if one.level != "info"
     ] == []
+
+
+def test_a_user_whose_folders_are_made_is_sound():
+    made = "RUN mkdir /iexec_in /iexec_out && chown 1000 /iexec_in /iexec_out\nCOPY ./src"
+    text = swap(swap(IEXEC, "ENTRYPOINT", "USER 1000:1000\nENTRYPOINT"), "COPY ./src", made)
+    assert found(text, FILES) == []
+    assert found(swap(IEXEC, "ENTRYPOINT", "USER root\nENTRYPOINT"), FILES) == []

@@ -54,6 +54,7 @@ def check(
     for stage in all_stages:
         found += _runs(stage, all_stages, stand_in)
     found += _environment(whole)
+    found += _user(whole)
     found += lint_files.check(all_stages, context_files, left_out or {}, data)
     return sorted(dict.fromkeys(found), key=lambda item: (LEVELS.index(item.level), item.line))
 
@@ -206,6 +207,18 @@ def _apk(item: Instruction, added: Sequence[str], stand_in: bool) -> Iterator[Fi
                 f"apk add {name} brings a native program beside SCONE's, or in its place",
                 "ENTRYPOINT must start SCONE's: the fingerprint step refuses another.",
             )
+
+
+def _user(whole: Sequence[Instruction]) -> Iterator[Finding]:
+    last = next((item for item in reversed(whole) if item.name == "USER"), None)
+    if last is None or last.value.strip().partition(":")[0] in ("", "root", "0"):
+        return
+    if not any("/iexec_in" in item.value and "/iexec_out" in item.value for item in whole):
+        yield warning(
+            last.line,
+            f"USER {clean(last.value)} cannot make /iexec_in and /iexec_out when a task starts",
+            "Make them before the fingerprint is taken, as root, for this user; creamtea does it in what it drafts.",
+        )
 
 
 def _environment(whole: Sequence[Instruction]) -> Iterator[Finding]:
