@@ -10,6 +10,7 @@ from typing import Any
 from workflows.commands import onchain
 from workflows.commands.sides import Sides, columns
 from workflows.core.command import Argument, Command, Emit, Result
+from workflows.core.text import clean
 
 
 class Diff(Command):
@@ -34,7 +35,7 @@ class Diff(Command):
         sides = Sides(project, str(options["network"]), options["rpc"], emit)
         a, b = sides.find(str(options["a"])), sides.find(str(options["b"]))
         found = difference.compare(a, b)
-        names = {"a": {"name": a.name, "at": a.at}, "b": {"name": b.name, "at": b.at}}
+        names = {side: {"name": clean(one.name), "at": clean(one.at)} for side, one in (("a", a), ("b", b))}
         return Result({**found.document(), **names}, 0 if found.same else 1)
 
     def lines(self, document: Mapping[str, Any]) -> Iterable[str]:

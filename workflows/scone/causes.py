@@ -30,13 +30,18 @@ _SIZES = ("SCONE_HEAP", "SCONE_MIN_HEAP", "SCONE_STACK")
 class Cause:
     """One sentence, what proves it, the file it is about if it is about one.
 
-    part: the part of the fingerprint that it changes; None when it changes none by itself.
+    part: the part of the fingerprint that it changes; None when it changes none by itself. Records come from
+    anywhere, so both texts are cleaned; `path` is as it is.
     """
 
     sentence: str
     evidence: str
     path: str | None = None
     part: Part | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sentence", clean(self.sentence))
+        object.__setattr__(self, "evidence", clean(self.evidence))
 
 
 def settings(a: Record, b: Record) -> Iterator[Cause]:
