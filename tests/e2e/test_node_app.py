@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,3 +66,27 @@ def test_the_second_form_reuses_the_image(house: House, project: Path) -> None:
         it["data"]["outputs"]["app"] for it in logs if it["kind"] == "done" and it["step"] == "deploy_app"
     ]
     assert len(set(apps_made)) == 2
+
+
+@pytest.mark.parametrize("user", ["node", "1000"])
+def test_a_dockerfile_of_ones_own_with_another_user(
+    house: House, network: dict[str, Any], place: Path, user: str
+) -> None:
+    """The base is swapped for one that has no such user, who then reads a dataset and writes a result."""
+    project = apps.chunks(place)
+    (place / "data.txt").write_text("of the task\n")
+    (project / "Dockerfile").write_text(
+        "FROM node:20-alpine\nWORKDIR /srv\nCOPY package.json package-lock.json ./\nRUN npm ci\n"
+        f"COPY index.js ./\nUSER {user}\nCMD node index.js\n"
+    )
+    words = ["--image", house.image(f"user-{user}"), "--dataset", place / "data.txt", "--args", "abcd"]
+    ended = house.onboard(project, *words, "--no-encrypt-result")
+    run = ended.run()
+    assert ended.code == 0, run.error
+    notes = [it["text"] for it in run.of("noted", "dockerfile")]
+    assert any(
+        note.startswith("FROM node:20-alpine is replaced by") and "(Node 10)" in note for note in notes
+    )
+    assert house.engine.api.inspect_image(str(words[1]))["Config"]["User"] == user
+    found = json.loads((Path(run.outputs["result"]["folder"]) / "chunks.json").read_text())
+    assert found["chunks"] == ["abc", "d"] and found["dataset"]
