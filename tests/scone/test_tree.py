@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflows.core.failure import Cancelled
+from workflows.core.failure import Cancelled, Failed
 from workflows.core.step import Cancel
 from workflows.scone import tree
 from workflows.scone.tree import Entry, Tree
@@ -81,6 +81,13 @@ def test_texts_are_small_and_texts() -> None:
     )  # fmt: skip
     assert list(found.texts) == ["/app/small"]
     assert len(found.texts["/app/small"]) == tree.MOST_LINES
+
+
+@pytest.mark.parametrize("left", [0, 100, 600, 1500])
+def test_a_stream_that_breaks_off_is_told(left: int) -> None:
+    data = archive([("app/a", b"x" * 5000)])[:left]
+    with pytest.raises(Failed, match="could not be read to their end"):
+        tree.read(blocks(data), lambda path: False)
 
 
 def test_a_cancel_ends_the_reading() -> None:

@@ -6,6 +6,7 @@ are left out: no fingerprint has them.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import posixpath
 import tarfile
@@ -80,7 +81,7 @@ def read(engine: Engine, image: str, cancel: Cancel | None = None) -> list[Layer
     texts: dict[str, Any] = {}
     found: dict[str, Mapping[str, Entry]] = {}
     links: dict[str, str] = {}
-    with tarfile.open(fileobj=Stream(iter(engine.api.get_image(image))), mode="r|") as archive:
+    with _speaking(), tarfile.open(fileobj=Stream(iter(engine.api.get_image(image))), mode="r|") as archive:
         for member in archive:
             if cancel is not None:
                 cancel.check()
@@ -145,11 +146,23 @@ def _ordered(texts: Mapping[str, Any], found: Mapping[str, Mapping[str, Entry]])
             Layer(_instruction(made[place]), digests[place], found[name]) for place, name in enumerate(names)
         ]
     except (KeyError, IndexError, TypeError):
-        raise Failed(
-            "the engine's export of the image cannot be read",
-            "compare the two images instead: creamtea diff",
-            name="export",
-        ) from None
+        raise _unreadable() from None
+
+
+@contextlib.contextmanager
+def _speaking() -> Iterator[None]:
+    try:
+        yield
+    except tarfile.TarError:
+        raise _unreadable() from None
+
+
+def _unreadable() -> Failed:
+    return Failed(
+        "the engine's export of the image cannot be read",
+        "compare the two images instead: creamtea diff",
+        name="export",
+    )
 
 
 def _listing(head: bytes, file: Any) -> Mapping[str, Entry]:

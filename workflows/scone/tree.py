@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from workflows.core.failure import Failed
 from workflows.core.step import Cancel
 
 Kind = Literal["file", "link", "dir", "other"]
@@ -74,15 +75,23 @@ class Tree:
 
 
 def read(blocks: Iterator[bytes], texts: Callable[[str], bool], cancel: Cancel | None = None) -> Tree:
-    """The tree of an image's root folder, from the engine's tar of `/`. texts: whose lines are wanted."""
+    """The tree of an image's root folder, from the engine's tar of `/`. texts: whose lines are wanted.
+
+    Failed when the stream breaks off.
+    """
     tree = Tree()
-    with tarfile.open(fileobj=Stream(blocks), mode="r|", bufsize=_BLOCK) as archive:
-        for member in archive:
-            if cancel is not None:
-                cancel.check()
-            path = posixpath.normpath("/" + member.name.lstrip("/"))
-            if path != "/":
-                _add(tree, archive, member, path, texts)
+    try:
+        with tarfile.open(fileobj=Stream(blocks), mode="r|", bufsize=_BLOCK) as archive:
+            for member in archive:
+                if cancel is not None:
+                    cancel.check()
+                path = posixpath.normpath("/" + member.name.lstrip("/"))
+                if path != "/":
+                    _add(tree, archive, member, path, texts)
+    except tarfile.TarError as error:
+        raise Failed(
+            f"the files of the image could not be read to their end: {error}", "try again", name="export"
+        ) from None
     return tree
 
 
