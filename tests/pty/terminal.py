@@ -25,7 +25,7 @@ PATIENCE = 60.0  # seconds before a text that does not come fails the test
 
 
 class Terminal:
-    """`creamtea` with these words in a terminal of this size; a context manager that leaves no process."""
+    """`creamtea` with these words in a terminal of this size (or another Python `program`); leaves no process."""
 
     def __init__(
         self,
@@ -34,6 +34,7 @@ class Terminal:
         size: tuple[int, int] = (80, 24),
         environ: Mapping[str, str] | None = None,
         folder: Path | None = None,
+        program: Sequence[str] = ("-m", "tui"),
     ) -> None:
         self.screen = pyte.Screen(*size)
         self.raw = b""
@@ -47,7 +48,7 @@ class Terminal:
         if self.pid == 0:  # pragma: no cover - the child
             if folder is not None:
                 os.chdir(folder)
-            os.execve(sys.executable, [sys.executable, "-m", "tui", *words], env)
+            os.execve(sys.executable, [sys.executable, *program, *words], env)
         self.before = termios.tcgetattr(self._fd)
         self.resize(*size)
 

@@ -82,6 +82,38 @@ def test_a_signal_from_outside_leaves_in_order(tmp_path: Path, number: signal.Si
     assert [entry["kind"] for entry in entries] == ["run", "failed"]
 
 
+STUBBORN = """
+import sys, time
+from workflows import cli
+from workflows.core.catalog import Catalog
+from workflows.core.events import Noted
+from workflows.core.step import Step
+
+class Deaf(Step):
+    id, title, heading = "deaf", "Deaf", "It hears nothing"
+    def command(self, ctx): return "sleep"
+    def run(self, ctx):
+        yield Noted(text="asleep")
+        time.sleep(600)
+        return {}
+
+cli.catalog = lambda: Catalog([Deaf()])
+from tui.app import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_step_that_hears_nothing_cannot_keep_the_terminal(tmp_path: Path) -> None:
+    words = ["run", "onboard", "--project", str(tmp_path)]
+    with Terminal(words, program=("-c", STUBBORN)) as terminal:
+        terminal.until("asleep")
+        terminal.press("ctrl+c", "ctrl+c")
+        terminal.until("stopping the step; ctrl+c ends at once")
+        assert terminal.restored
+        terminal.press("ctrl+c")
+        assert terminal.end() == 130
+
+
 def test_a_usage_error_never_opens_the_screen(tmp_path: Path) -> None:
     with Terminal(["run", "nonsense"]) as terminal:
         assert terminal.end() == 2

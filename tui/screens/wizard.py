@@ -13,7 +13,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.css.query import NoMatches
-from textual.events import DescendantBlur, DescendantFocus, Resize
+from textual.events import DescendantBlur, DescendantFocus
 from textual.widgets import Input
 
 from tui.actions import WIZARD
@@ -93,9 +93,9 @@ class Wizard(LinesScreen):
         self._dirty = True
         self.call_after_refresh(self.sync)
 
-    def on_resize(self, _: Resize) -> None:
-        self._dirty = True
-        self.call_after_refresh(self.sync)
+    @on(Work.Resized)
+    def _more_or_less_room(self) -> None:
+        self.redraw()
 
     # The run
 
@@ -248,7 +248,7 @@ class Wizard(LinesScreen):
         """Once the layout is done the room is known: share it out again."""
         with suppress(NoMatches):
             work = self.query_one(Work)
-            work.draw()
+            work.settle()
             if isinstance(self._asking, Question) and self._asking.is_mounted:
                 self._asking.tell(more=work.has_more)
 

@@ -7,6 +7,7 @@ from typing import Literal
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.message import Message
 
 from tui.model import StepView, TaskView
 from tui.widgets.line import Line
@@ -29,12 +30,16 @@ NOTES = ""  # the pane that is no task
 class Work(Vertical):
     """Draws one step. `tab` goes through its panes: the notes where they do not fit, and every task with lines."""
 
+    class Resized(Message):
+        """There is more or less room now."""
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._step: StepView | None = None
         self._now = ""
         self._pending = False
-        self._noted = 0
+        self._read: tuple[str, bool, int] = ("", False, 0)
+        self._notes_rows = (0, 0)  # that they take, that they have
         self._chosen: str | None = None  # None: whoever deserves it
         self._tiled: bool | None = None  # None: several panes while several tasks speak at once
 
@@ -44,6 +49,9 @@ class Work(Vertical):
         with VerticalScroll(id="notes-scroll", can_focus=False):
             yield Prose(id="notes")
         yield Panes(id="panes")
+
+    def on_resize(self) -> None:
+        self.post_message(self.Resized())
 
     @property
     def speaking(self) -> bool:
@@ -58,10 +66,24 @@ class Work(Vertical):
     def show(self, step: StepView, now: str, *, pending: bool = False) -> None:
         """Draw this step; `now` ends the clocks that run; with `pending` its last question is asked below."""
         if self._step is None or step.id != self._step.id:
-            self._chosen, self._noted = None, 0
-            self.query_one("#notes-scroll").scroll_home(animate=False)
+            self._chosen = None
         self._step, self._now, self._pending = step, now, pending
         self.draw()
+
+    def settle(self) -> None:
+        """Once the layout is done the room is known: share it out again, and have the right notes in view."""
+        self.draw()
+        step = self._step
+        if step is None:
+            return
+        state = (step.id, step.state == "running", len(step.notes))
+        if state != self._read:
+            scroll = self.query_one("#notes-scroll", VerticalScroll)
+            if state[1]:  # the newest one while the step is at work, the first one afterwards
+                scroll.scroll_end(animate=False)
+            elif self._read[:2] != state[:2]:
+                scroll.scroll_home(animate=False)
+            self._read = state
 
     def draw(self) -> None:
         """Share the room out, then draw what changed."""
@@ -95,11 +117,7 @@ class Work(Vertical):
         scroll = self.query_one("#notes-scroll")
         scroll.display = wanted > 0 and notes_rows > 0
         scroll.styles.height = notes_rows
-        if step.state == "running" and len(step.notes) != self._noted:
-            self.call_after_refresh(scroll.scroll_end, animate=False)
-        elif self._noted and not len(step.notes):
-            scroll.scroll_home(animate=False)
-        self._noted = len(step.notes)
+        self._notes_rows = (wanted, notes_rows)
         panes = self.query_one(Panes)
         panes.display = bool(shown)
         panes.show(shown, width, room - rows - notes_rows)
@@ -117,10 +135,9 @@ class Work(Vertical):
     @property
     def has_more(self) -> bool:
         """Whether notes are out of sight below."""
-        notes = self.query_one("#notes-scroll", VerticalScroll)
-        return (
-            notes.display and notes.scroll_offset.y < notes.max_scroll_y and not self.query_one(Panes).display
-        )
+        wanted, given = self._notes_rows
+        above = self.query_one("#notes-scroll").scroll_offset.y
+        return above + given < wanted and not self.query_one(Panes).display
 
     # Actions
 
