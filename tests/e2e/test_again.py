@@ -50,7 +50,7 @@ class TestChanged:
     ) -> None:
         (project / "rules" / "rounding.py").write_text("def cents(amount):\n    return int(amount)\n")
         before = Tally.of(network)
-        words = list(onboarded.words)
+        words = [*onboarded.words, "--output", project / "opened"]
         words[words.index("--image") + 1] = image
         ended = house.onboard(project, *words)
         run = ended.run()
@@ -95,3 +95,6 @@ class TestChanged:
         assert house.engine.require(run.outputs["build"]["image_id"]).environment["SCONE_HEAP"] == "512M"
         assert run.outputs["measure"]["mrenclave"] != earlier["mrenclave"]
         assert Tally.of(network).less(before) == {"apps": 1, "datasets": 0, "deals": 0, "sent": 1}
+        # Drafted anew, with a decrypted result in the project meanwhile.
+        assert (project / "opened" / "report.json").is_file()
+        assert "opened" not in (project / "Dockerfile.scone").read_text()

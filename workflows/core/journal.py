@@ -104,6 +104,10 @@ class Journal:
                 return entry
         return None
 
+    def every(self, kind: Kind, step: str) -> list[Entry]:
+        """All entries of this kind of a step, oldest first."""
+        return [entry for entry in self._entries if entry.kind == kind and entry.step == step]
+
     def pending(self, step: str, inputs: str = "") -> list[Entry]:
         """Intents of a step since it last ended well, oldest first: what may have happened before a crash."""
         found: list[Entry] = []

@@ -151,18 +151,21 @@ def including(project: Project, folders: Iterable[str]) -> Project:
 
 
 def without(project: Project, private: Iterable[str]) -> Project:
-    """The project less some of its files, which are the data or the secrets of a task."""
-    apart = [path for path in dict.fromkeys(private) if path in project.files or path in project.data]
-    why = "data or a secret of a task: it is encrypted and sent, not built into the image"
+    """The project less some of its files and folders, which are the data, the secrets or the results of a task."""
+    here = (*project.files, *project.data)
+    apart = {name: {path for path in here if path == name or path.startswith(f"{name}/")} for name in private}
+    apart = {name: paths for name, paths in apart.items() if paths}
+    gone = {path for paths in apart.values() for path in paths}
+    why = "data, a secret or a result of a task, not built into the image"
     return replace(
         project,
-        files=tuple(path for path in project.files if path not in apart),
+        files=tuple(path for path in project.files if path not in gone),
         left_out=(
-            *(one for one in project.left_out if one.path not in apart),
-            *(LeftOut(clean(path), why, True) for path in apart),
+            *(one for one in project.left_out if one.path not in gone),
+            *(LeftOut(clean(name), why, True) for name in apart),
         ),
         excludes=(*project.excludes, *apart),
-        data=tuple(path for path in project.data if path not in apart),
+        data=tuple(path for path in project.data if path not in gone),
     )
 
 

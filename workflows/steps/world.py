@@ -39,7 +39,7 @@ APART = ("dataset", "app_secret_file", "requester_secret")  # fields that name f
 
 
 def look(ctx: Context) -> Project:
-    """The project as it may go into an image: without the dataset and the secrets that the run knows of."""
+    """The project as it may go into an image: without results, and the data and secrets that the run knows of."""
     from workflows.scone import project
 
     chosen = ctx["language"] if ctx["language"] in ("python", "node") else None
@@ -59,11 +59,12 @@ def text_of(path: Path) -> str:
 
 
 def private_files(ctx: Context) -> list[str]:
-    """The files of the run that belong in no image, by their paths in the project; others are not listed."""
+    """Files of the run and folders of results, which belong in no image, by their paths in the project."""
     named = [ctx.project / Path(item).expanduser() for name in APART[:2] for item in _listed(ctx[name])]
     if not ctx["dataset"]:
         named += [ctx.project / item for item in _listed(ctx.manifest.get("dataset.file"))]
     named += [Path(item.partition("=")[2]).expanduser().absolute() for item in _listed(ctx[APART[2]])]
+    named += [Path(str(done.data["outputs"]["folder"])) for done in ctx.journal.every("done", "result")]
     paths = [Path(os.path.normpath(path)) for path in named]
     return [str(path.relative_to(ctx.project)) for path in paths if path.is_relative_to(ctx.project)]
 
