@@ -14,7 +14,10 @@ _PROSE = frozenset({"text", "command", "default", "question", "message", "hint"}
 
 
 def harmless(event: E) -> E:
-    """The event with every text in it cleaned; a recording may come from anybody."""
+    """The event with every text in it cleaned, outputs too, and in one line where a row is drawn of it.
+
+    The core cleans what it emits; a row of the screen must not grow by a line end, nor what a program reads.
+    """
     changed = {
         field.name: _cleaned(
             getattr(event, field.name), field.name in _PROSE and not isinstance(event, Lines)

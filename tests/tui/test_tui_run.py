@@ -381,14 +381,27 @@ def test_the_start_screen_goes_on_and_tells_what_hinders(tmp_path: Path) -> None
     asyncio.run(body())
 
 
-def test_a_recording_that_is_none_is_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("nonsense", "line 1"),
+        ('{"v":1,"type":"noted","text":5}', "text is not as"),
+        ('{"v":1,"type":"task_changed","task":"t","title":"x","state":"flying"}', "state is not as"),
+        ('{"v":1,"type":"lines","task":"t","text":"abc"}', "text is not as"),
+        ('{"v":1,"type":"step_ended","outcome":"done","outputs":[],"seconds":1}', "outputs is not as"),
+        ('{"v":1,"type":"progress","task":"t","done":true}', "done is not as"),
+    ],
+)
+def test_a_recording_that_is_none_is_told(tmp_path: Path, line: str, told: str) -> None:
     file = tmp_path / "x.jsonl"
-    file.write_text("nonsense\n")
+    file.write_text(line + "\n")
 
     async def body() -> None:
         made = Creamtea(Playback(file, 0))
-        async with made.run_test() as pilot:
-            await Stage(made, pilot).shows("is no event")
+        async with made.run_test(size=(200, 24)) as pilot:
+            stage = Stage(made, pilot)
+            await stage.shows("is no event")
+            assert told in stage.text
 
     asyncio.run(body())
 
