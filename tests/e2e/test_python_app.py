@@ -22,10 +22,9 @@ def test_every_step_was_done_and_told_as_in_the_contract(onboarded: Onboarded) -
     assert run.end["outcome"] == "done"
     assert run.outputs["network"] == {"name": "localnet", "chain_id": 65535, "simulated": True}
     assert run.outputs["watch"]["status"] == "COMPLETED"
-    phases = {it["task"]: it["state"] for it in run.of("task_changed", "watch")}
-    assert phases == dict.fromkeys(
-        ["initialize", "session", "attestation", "pre-compute", "app", "post-compute", "finalize"], "done"
-    )
+    phases = ["initialize", "session", "attestation", "pre-compute", "app", "post-compute", "finalize"]
+    states = {it["task"]: it["state"] for it in run.of("task_changed", "watch")}
+    assert set(states) >= set(phases) and set(states.values()) == {"done"}
     for stage in ("pre-compute", "app", "post-compute"):
         assert any("SIMULATED" in line for line in run.said(stage, "watch")), stage
 

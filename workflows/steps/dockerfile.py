@@ -257,5 +257,5 @@ def _fingerprint(ctx: Context) -> object:
     paths = [ctx.project / _file(ctx), ctx.project / "Dockerfile"]
     texts = [path.read_text(errors="replace") if path.is_file() else None for path in paths]
     found = _look(ctx)
-    left_out = [one.path for one in found.left_out]
+    left_out = [one.path for one in found.left_out if one.path not in _OWN]  # those appear by themselves
     return {"files": found.files, "data": found.data, "left_out": left_out, "texts": texts}
