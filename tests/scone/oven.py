@@ -11,13 +11,13 @@ from typing import Any
 from workflows.containers.build import Built, build
 from workflows.containers.context import Context
 from workflows.containers.engine import Engine
-from workflows.localnet.images import stand_in
+from workflows.localnet.images import StandIn, forget, stand_in
 from workflows.scone import catalogue, dockerfile, recording
 from workflows.scone.project import look
 from workflows.scone.record import Record
 from workflows.scone.regions import Kind
 
-ROOT_PEM = b"-----BEGIN CERTIFICATE-----\nSIMULATED test root\n-----END CERTIFICATE-----\n"
+ROOT_PEM = b"-----BEGIN CERTIFICATE-----\nSIMULATED root of %b\n-----END CERTIFICATE-----\n"
 APP = "import os\n\nprint('tea')\nprint(os.getcwd())\n"
 
 
@@ -32,19 +32,24 @@ def project(folder: Path, **files: str) -> Path:
 
 @dataclass
 class Oven:
-    """Builds, and remembers what to remove."""
+    """Builds on a base of its own, and remembers what to remove."""
 
     engine: Engine
     tags: list[str] = field(default_factory=list)
+    root_pem: bytes = field(default_factory=lambda: ROOT_PEM % uuid.uuid4().hex.encode())
 
     def draft(self, folder: Path, heap: int = 1 << 30, regions: Mapping[str, Kind] | None = None) -> str:
         return dockerfile.draft(
             look(folder), catalogue.default("python"), heap=heap, regions=regions or {}, stand_in=True
         )
 
+    def base(self) -> StandIn:
+        """The stand-in base of this oven alone: no other session may take it away."""
+        return stand_in(self.engine, "python", lambda _: None, root_pem=self.root_pem)
+
     def context(self, folder: Path, text: str) -> tuple[Context, str]:
         """What is sent, and the base that stands in."""
-        base = stand_in(self.engine, "python", lambda _: None, root_pem=ROOT_PEM).image
+        base = self.base().image
         whole = Context(folder, text, apart=look(folder).excludes)
         return whole.rewritten({catalogue.default("python").reference: base})[0], base
 
@@ -80,3 +85,4 @@ class Oven:
     def clear(self) -> None:
         for tag in self.tags:
             self.engine.remove(tag, force=True)
+        forget(self.engine, self.root_pem)

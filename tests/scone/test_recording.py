@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.scone.oven import APP, ROOT_PEM, Oven, project
+from tests.scone.oven import APP, Oven, project
 from tests.sgx.enclaves import sigstruct
 from workflows.containers.context import Context
 from workflows.containers.engine import Engine
 from workflows.core.events import Event, Lines, TaskChanged
 from workflows.core.failure import Failed
-from workflows.localnet.images import root_image, stand_in
+from workflows.localnet.images import root_image
 from workflows.scone import difference, layers, record, recording, reproduce
 from workflows.scone.difference import RANDOM
 from workflows.scone.record import Record
@@ -230,7 +230,7 @@ def test_an_image_without_a_stand_in(oven: Oven, tmp_path: Path) -> None:
 
 
 def test_an_image_of_nobody_is_refused(oven: Oven, tmp_path: Path) -> None:
-    base = stand_in(oven.engine, "python", lambda _: None, root_pem=ROOT_PEM).root
+    base = oven.base().root
     context = Context(tmp_path, f'FROM {base}\nENTRYPOINT ["/bin/true"]\n')
     with pytest.raises(Failed) as caught:
         recording.take(oven.engine, oven.built(context).image_id)
