@@ -44,6 +44,11 @@ class Database:
             row = self._connection.execute(query, values).fetchone()
         return tuple(row) if row is not None else None
 
+    def all(self, query: str, *values: object) -> list[tuple[object, ...]]:
+        """Every row of a query."""
+        with self._lock:
+            return [tuple(row) for row in self._connection.execute(query, values)]
+
     def close(self) -> None:
         """Write everything into the main file and let go of it."""
         with self._lock:

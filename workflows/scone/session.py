@@ -1,8 +1,9 @@
 """What a CAS session is: the session language that iExec used and a SCONE user meets first.
 
-A session is YAML (language 0.3 to 0.3.11, sconedocs `CAS_session_lang_0_3`). `parse` is strict: a field
-that is not known, twice there or of the wrong form is refused with its line, because a session that is
-half understood would be half enforced. `render` writes what `parse` reads.
+A session is YAML (language 0.3 to 0.3.12, https://sconedocs.github.io/CAS_session_lang_0_3/). `parse` is
+strict: a field that is not known, not served, twice there or of the wrong form is refused with its line,
+because a session that is half understood would be half enforced. `session_writer.render` writes what `parse`
+reads.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from workflows.scone.session_writer import render as render  # the other half of `parse`
 
 CREATOR, ANY, NONE = "CREATOR", "ANY", "NONE"
 TOLERATIONS = (
@@ -21,10 +23,13 @@ TOLERATIONS = (
     "software-hardening-needed",
     "insecure-configuration",
     "aepic-leak",
+    "maa-managed-tcb",
 )
 MODES = ("hardware", "none", "maa")
 MAX_SIZE = 1 << 20
 MAX_COMMAND = 1 << 17
+HIGHEST = 0xFFFF  # product ids and security versions are 16 bits
+INJECTED_MODE = 0o700
 
 NAME = re.compile(r"[A-Za-z0-9_\-.~]{1,128}(?:/[A-Za-z0-9_\-.~]{1,128})*")
 LOCAL_NAME = re.compile(r"[A-Za-z0-9_\-.~]{1,128}")
@@ -42,31 +47,51 @@ class SessionError(ValueError):
 
 @dataclass(frozen=True)
 class Signer:
-    """Who signed an enclave: MRSIGNER (64 hex), product id, least security version."""
+    """Who signed an enclave: MRSIGNER (64 hex), product id, and security versions from `least` to `most`."""
 
     mrsigner: str
     isvprodid: int
-    isvsvn: int
+    least: int = 0
+    most: int = HIGHEST
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One way to be a service's enclave: one of `mrenclaves` (when there are any) and signed so (when given)."""
+
+    mrenclaves: tuple[str, ...] = ()
+    signer: Signer | None = None
 
 
 @dataclass(frozen=True)
 class Service:
     """One enclave of a session: who it must be, and what it receives.
 
-    `mrenclaves` 64 hex each; `signers` are the alternative to them. `fspf_key` 64 hex, `fspf_tag` 32 hex,
-    both or neither, with `fspf_path` absolute.
+    `mrenclaves` (64 hex each) is the old form of `attestation`, of which one rule must hold; see `rules`.
+    `command` is as it was written; `words` is what starts. `fspf_key` 64 hex, `fspf_tag` 32 hex, both or
+    neither, with `fspf_path` absolute.
     """
 
     name: str
     image_name: str = ""
     mrenclaves: tuple[str, ...] = ()
-    signers: tuple[Signer, ...] = ()
-    command: tuple[str, ...] = ()
+    attestation: tuple[Rule, ...] = ()
+    command: str | tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     pwd: str = "/"  # noqa: S105 - the working directory
     fspf_path: str | None = None
     fspf_key: str | None = field(default=None, repr=False)
     fspf_tag: str | None = None
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The alternatives of which an enclave must fulfil one."""
+        return self.attestation or ((Rule(self.mrenclaves),) if self.mrenclaves else ())
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Program and arguments."""
+        return split(self.command) if isinstance(self.command, str) else self.command
 
 
 @dataclass(frozen=True)
@@ -78,20 +103,55 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class Injected:
+    """A file that the enclave finds at `path`, placeholders replaced; without content, the image's own file."""
+
+    path: str
+    content: str | None = field(default=None, repr=False)
+    permission: int = INJECTED_MODE
+
+
+@dataclass(frozen=True)
 class Image:
-    """What a service's file system has beside its own files."""
+    """What a service's file system has beside its own files.
+
+    `provide_secrets` limits which secrets may go into files that come from the image; None is all of them.
+    """
 
     name: str
     volumes: tuple[Mount, ...] = ()
+    injection_files: tuple[Injected, ...] = ()
+    provide_secrets: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
 class Volume:
-    """An encrypted volume; without key and tag CAS makes the key."""
+    """An encrypted volume; without a key CAS makes one."""
 
     name: str
     fspf_key: str | None = field(default=None, repr=False)
-    fspf_tag: str | None = None
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret that is given or that CAS makes; which fields mean something depends on the kind.
+
+    `value` as it is written: text, hex or PEM. `private_key` and `issuer` name other secrets. `san` holds
+    `dns:NAME` and `ip:ADDRESS`.
+    """
+
+    name: str
+    kind: str
+    value: str | None = field(default=None, repr=False)
+    size: int = 20
+    key_type: str = "P-256"
+    migrate: bool = False
+    private_key: str | None = None
+    issuer: str | None = None
+    common_name: str | None = None
+    endpoint: str | None = None
+    san: tuple[str, ...] = ()
+    export_public: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,25 +166,46 @@ class Attestation:
 
 @dataclass(frozen=True)
 class Session:
-    """A whole session; `read` and `update` hold CREATOR, ANY, NONE or hashes of creators' keys (64 hex)."""
+    """A whole session.
+
+    Policies hold CREATOR, ANY, NONE or hashes of clients' public keys (64 hex); `create_sessions` and
+    `list_sessions` are None where they follow `update` and `read`.
+    """
 
     name: str
-    services: tuple[Service, ...]
+    services: tuple[Service, ...] = ()
     version: str = "0.3"
     images: tuple[Image, ...] = ()
     volumes: tuple[Volume, ...] = ()
+    secrets: tuple[Secret, ...] = ()
     read: tuple[str, ...] = (CREATOR,)
     update: tuple[str, ...] = (CREATOR,)
+    create_sessions: tuple[str, ...] | None = None
+    list_sessions: tuple[str, ...] | None = None
     attestation: Attestation = Attestation()
     predecessor: str | None = None
+    namespace_hash: str | None = None
+    salt: str | None = None
 
     def service(self, name: str) -> Service | None:
         """The service of that name, or None."""
         return next((service for service in self.services if service.name == name), None)
 
-    def mounts(self, service: Service) -> tuple[Mount, ...]:
-        """The volumes that a service's image mounts."""
-        return next((image.volumes for image in self.images if image.name == service.image_name), ())
+    def image(self, service: Service) -> Image:
+        """The image of a service; an empty one when it names none."""
+        return next((image for image in self.images if image.name == service.image_name), Image(""))
+
+
+def split(command: str) -> tuple[str, ...]:
+    """The words of a command line: at whitespace, but not inside of '…' or "…". ValueError: an open quote.
+
+    SCONE documents no escape characters, so a backslash is one like any other.
+    """
+    import shlex
+
+    lexer = shlex.shlex(command, posix=True)
+    lexer.whitespace_split, lexer.commenters, lexer.escape = True, "", ""
+    return tuple(lexer)
 
 
 def parse(text: str | bytes) -> Session:
@@ -154,89 +235,3 @@ def _decode(data: bytes) -> str:
         return data.decode()
     except UnicodeDecodeError as error:
         raise SessionError(data[: error.start].count(b"\n") + 1, "the session is not UTF-8") from None
-
-
-def to_document(session: Session) -> dict[str, Any]:
-    """The session as plain dictionaries and lists, in the order in which iExec's SMS wrote them."""
-    document: dict[str, Any] = {
-        "name": session.name,
-        "version": session.version,
-        "access_policy": {"read": list(session.read), "update": list(session.update)},
-    }
-    if session.predecessor:
-        document["predecessor"] = session.predecessor
-    document["services"] = [_service(service) for service in session.services]
-    document["images"] = [
-        {"name": image.name, "volumes": [{"name": v.name, "path": v.path} for v in image.volumes]}
-        for image in session.images
-    ]
-    document["volumes"] = [
-        _present({"name": v.name, "fspf_key": v.fspf_key, "fspf_tag": v.fspf_tag}) for v in session.volumes
-    ]
-    rules = session.attestation
-    document["security"] = {
-        "attestation": _present(
-            {
-                "tolerate": list(rules.tolerate),
-                "ignore_advisories": list(rules.ignore_advisories),
-                "mode": rules.mode,
-                "url": rules.url,
-            }
-        )
-    }
-    return document
-
-
-def render(session: Session) -> str:
-    """The YAML text of a session; `parse(render(s)) == s` for a valid one."""
-    import yaml
-
-    return str(
-        yaml.dump(to_document(session), Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=1 << 20)
-    )
-
-
-def _service(service: Service) -> dict[str, Any]:
-    document: dict[str, Any] = {"name": service.name}
-    if service.image_name:
-        document["image_name"] = service.image_name
-    if service.signers:
-        signers = [vars(signer) for signer in service.signers]
-        document["attestation"] = [
-            *([{"mrenclave": list(service.mrenclaves)}] if service.mrenclaves else []),
-            *({"signer": dict(signer)} for signer in signers),
-        ]
-    else:
-        document["mrenclaves"] = list(service.mrenclaves)
-    document["pwd"] = service.pwd
-    if service.command:
-        document["command"] = _command(service.command)
-    document["environment"] = dict(service.environment)
-    for name in ("fspf_path", "fspf_key", "fspf_tag"):
-        if getattr(service, name) is not None:
-            document[name] = getattr(service, name)
-    return document
-
-
-def _command(command: tuple[str, ...]) -> str | list[str]:
-    """One string where splitting it on whitespace gives the command again, else a list."""
-    line = " ".join(command)
-    return line if tuple(line.split()) == command else list(command)
-
-
-def _present(document: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in document.items() if value is not None}
-
-
-def _dumper() -> type:
-    """A dumper that quotes every string, so that `1e10`, `no` or digits stay text; it writes no aliases."""
-    import yaml
-
-    class Quoting(yaml.SafeDumper):
-        def ignore_aliases(self, data: Any) -> bool:
-            return True
-
-    Quoting.add_representer(
-        str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"')
-    )
-    return Quoting

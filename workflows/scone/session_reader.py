@@ -3,286 +3,330 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any
 
 import yaml
 
 from workflows.scone import session as s
+from workflows.scone import session_secrets
+from workflows.scone.session_fields import (
+    HEX32,
+    HEX64,
+    Fields,
+    hex_digits,
+    one_of,
+    path,
+    refuse,
+    scalar,
+    unique,
+)
 
-_HEX64, _HEX32 = re.compile(r"[0-9a-fA-F]{64}"), re.compile(r"[0-9a-fA-F]{32}")
-_VERSION = re.compile(r"0\.3(?:\.(?:[0-9]|10|11))?")
+_VERSION = re.compile(r"0\.3(?:\.(?:[0-9]|1[0-2]))?")
 _ADVISORY = re.compile(r"INTEL-SA-\d{5}|\*")
+_HOST_WORD = re.compile(r"@@\d+")
+_TRACKED = "CAS keeps no volume's tag here, so a roll-back is not seen"
+
+# What SCONE documents and this CAS does not serve, by the place where it would stand.
+_NOT_SERVED = {
+    "the session": {
+        "creator": "CAS knows the creator by the client certificate",
+        "secret_config": "secrets stay in the database of this CAS",
+    },
+    "a service": {
+        "platforms": "there are no platforms to tell apart here",
+        "one_time_password_shared_secret": "there are no one-time passwords here",
+    },
+    "a volume": {
+        "fspf_tag": _TRACKED,
+        "export": "volumes are not shared between sessions here",
+        "import": "volumes are not shared between sessions here",
+    },
+    "a volume of an image": {},
+    "security": {"service_access_token": "there are no service access tokens here"},
+    "attestation": {
+        "trusted_scone_qe_pubkeys": "a quote must chain to the development root, and no other key is trusted",
+        "must_be_sgx_local": "there is no SGX local attestation here",
+        "one_time_password_shared_secret": "there are no one-time passwords here",
+        "certificates": "Azure is never asked here",
+        "min_rsa_signing_key_size": "Azure is never asked here",
+    },
+}
 
 
 def read(node: yaml.Node) -> s.Session:
     """The session of the document's root node."""
-    top = _Map(node, "the session")
+    top = _fields(node, "the session")
     version = top.text("version", required=True, why="without it 0.1 is meant, which this CAS does not read")
     if not _VERSION.fullmatch(version):
-        _refuse(top.node("version"), f"version {version!r} is not between 0.3 and 0.3.11")
-    name = top.name("name", s.NAME)
-    policy = _Map(top.node("access_policy"), "access_policy") if top.has("access_policy") else None
-    session = s.Session(
-        name=name,
-        version=version,
-        predecessor=top.hex("predecessor", _HEX64),
-        services=tuple(_service(item) for item in top.items("services", required=True)),
-        images=tuple(_image(item) for item in top.items("images")),
-        volumes=tuple(_volume(item) for item in top.items("volumes")),
-        read=_policy(policy, "read"),
-        update=_policy(policy, "update"),
-        attestation=_security(top.node("security")) if top.has("security") else s.Attestation(),
+        refuse(top.node("version"), f"version {version[:140]!r} is not between 0.3 and 0.3.12")
+    if top.text("name") == "/":
+        refuse(top.node("name"), "the root namespace is not served: sessions without one belong to nobody")
+    secrets = tuple(session_secrets.read(item) for item in top.items("secrets"))
+    security = (
+        Fields(top.node("security"), "security", _NOT_SERVED["security"]) if top.has("security") else None
     )
-    top.hex("salt", _HEX32)
-    if policy:
-        policy.end()
+    attestation = _attestation(security)
+    session = s.Session(
+        name=top.name("name", s.NAME),
+        version=version,
+        predecessor=top.hex("predecessor", HEX64),
+        namespace_hash=top.hex("namespace_hash", HEX64),
+        salt=top.hex("salt", HEX32),
+        services=tuple(_service(item, attestation, secrets) for item in top.items("services")),
+        images=tuple(_image(item, secrets) for item in top.items("images")),
+        volumes=tuple(_volume(item) for item in top.items("volumes")),
+        secrets=secrets,
+        attestation=attestation,
+        **_policies(top),
+    )
+    if session.namespace_hash and (session.predecessor or "/" not in session.name):
+        refuse(top.node("namespace_hash"), "namespace_hash belongs to a new session in a namespace")
     top.end()
     _consistent(session, top)
     return session
 
 
-def _service(node: yaml.Node) -> s.Service:
-    fields = _Map(node, "a service")
-    mrenclaves = tuple(_hex(item, "an MRENCLAVE", _HEX64) for item in fields.items("mrenclaves"))
-    signers: list[s.Signer] = []
-    for item in fields.items("attestation"):
-        rule = _Map(item, "an attestation rule")
-        mrenclaves += tuple(_hex(value, "an MRENCLAVE", _HEX64) for value in rule.items("mrenclave"))
-        if rule.has("signer"):
-            signer = _Map(rule.node("signer"), "a signer")
-            signers.append(
-                s.Signer(
-                    signer.hex("mrsigner", _HEX64) or _refuse(signer.self, "a signer needs mrsigner"),
-                    signer.number("isvprodid", 0xFFFF),
-                    signer.number("isvsvn", 0xFFFF),
-                )
-            )
-            signer.end()
-        rule.end()
-    if not mrenclaves and not signers:
-        _refuse(node, "a service needs mrenclaves or attestation: else any enclave would be served")
+def _service(node: yaml.Node, attestation: s.Attestation, secrets: tuple[s.Secret, ...]) -> s.Service:
+    fields = _fields(node, "a service")
+    mrenclaves = tuple(hex_digits(item, "an MRENCLAVE", HEX64) for item in fields.items("mrenclaves"))
+    rules = tuple(_rule(item) for item in fields.one_or_more("attestation"))
+    if fields.has("mrenclaves") and fields.has("attestation"):
+        refuse(node, "mrenclaves is the old form of attestation: give one of them")
+    if not mrenclaves and not rules and attestation.mode != "none":
+        refuse(node, "a service needs mrenclaves or attestation: else any enclave would be served")
     service = s.Service(
         name=fields.name("name", s.LOCAL_NAME),
         image_name=fields.text("image_name"),
         mrenclaves=mrenclaves,
-        signers=tuple(signers),
-        command=fields.command("command"),
-        environment=fields.environment("environment"),
+        attestation=rules,
+        command=_command(fields, secrets),
+        environment=_environment(fields, secrets),
         pwd=fields.path("pwd") or "/",
         fspf_path=fields.path("fspf_path"),
-        fspf_key=fields.hex("fspf_key", _HEX64),
-        fspf_tag=fields.hex("fspf_tag", _HEX32),
+        fspf_key=fields.hex("fspf_key", HEX64),
+        fspf_tag=fields.hex("fspf_tag", HEX32),
     )
     if len({service.fspf_path is None, service.fspf_key is None, service.fspf_tag is None}) > 1:
-        _refuse(node, "fspf_path, fspf_key and fspf_tag belong together")
+        refuse(node, "fspf_path, fspf_key and fspf_tag belong together")
+    _policy_of_tags(fields, "fspf_update_policy", "rollback_protected_reinitializable")
     fields.end()
     return service
 
 
-def _image(node: yaml.Node) -> s.Image:
-    fields = _Map(node, "an image")
+def _rule(node: yaml.Node) -> s.Rule:
+    """One alternative: what it names must hold together."""
+    fields = Fields(node, "an attestation rule")
+    mrenclaves = tuple(hex_digits(item, "an MRENCLAVE", HEX64) for item in fields.one_or_more("mrenclave"))
+    if fields.has("mrenclave") and not mrenclaves:
+        refuse(fields.node("mrenclave"), "mrenclave is empty")
+    signer = _signer(fields.node("signer")) if fields.has("signer") else None
+    if not mrenclaves and signer is None:
+        refuse(node, "an attestation rule needs mrenclave or signer: else any enclave would be served")
+    fields.end()
+    return s.Rule(mrenclaves, signer)
+
+
+def _signer(node: yaml.Node) -> s.Signer:
+    """`isvsvn` is one version; `isvsvn_min` and `isvsvn_max` are a range, both inclusive."""
+    fields = Fields(node, "a signer")
+    mrsigner = fields.hex("mrsigner", HEX64) or refuse(node, "a signer needs mrsigner")
+    product = fields.number("isvprodid", s.HIGHEST)
+    least, most = 0, s.HIGHEST
+    if fields.has("isvsvn"):
+        if fields.has("isvsvn_min") or fields.has("isvsvn_max"):
+            refuse(node, "isvsvn is one version: it does not go with isvsvn_min or isvsvn_max")
+        least = most = fields.number("isvsvn", s.HIGHEST)
+    if fields.has("isvsvn_min"):
+        least = fields.number("isvsvn_min", s.HIGHEST)
+    if fields.has("isvsvn_max"):
+        most = fields.number("isvsvn_max", s.HIGHEST)
+    if least > most:
+        refuse(node, "isvsvn_min is above isvsvn_max: no enclave would be served")
+    fields.end()
+    return s.Signer(mrsigner, product, least, most)
+
+
+def _command(fields: Fields, secrets: tuple[s.Secret, ...]) -> str | tuple[str, ...]:
+    if not fields.has("command"):
+        return ()
+    node = fields.node("command")
+    command: str | tuple[str, ...]
+    if isinstance(node, yaml.SequenceNode):
+        command = words = tuple(scalar(item, "a word of the command") for item in node.value)
+    else:
+        command = scalar(node, "command")
+        if len(command) > s.MAX_COMMAND:
+            refuse(node, "the command is too long")
+        try:
+            words = s.split(command)
+        except ValueError:
+            refuse(node, "a quote in the command is not closed")
+    if sum(map(len, words)) > s.MAX_COMMAND or any("\0" in word for word in words):
+        refuse(node, "the command is too long or holds a NUL")
+    for word in words:
+        session_secrets.placeholders(node, word, secrets)
+        if _HOST_WORD.fullmatch(word):
+            refuse(node, f"{word[:140]} is not served: the host has no say in the arguments here")
+    return command
+
+
+def _environment(fields: Fields, secrets: tuple[s.Secret, ...]) -> dict[str, str]:
+    if not fields.has("environment"):
+        return {}
+    values = {}
+    for name, key, node in Fields(fields.node("environment"), "environment").pairs():
+        value = scalar(node, name)
+        if not s.VARIABLE.fullmatch(name) or "\0" in value:
+            refuse(key, f"{name[:140]!r} cannot be an environment variable")
+        if name.startswith("\\@\\@"):
+            refuse(key, f"{name[:140]} is not served: the host has no say in the environment here")
+        session_secrets.placeholders(node, value, secrets)
+        values[name] = value
+    return values
+
+
+def _image(node: yaml.Node, secrets: tuple[s.Secret, ...]) -> s.Image:
+    fields = _fields(node, "an image")
     mounts = []
     for item in fields.items("volumes"):
-        mount = _Map(item, "a volume of an image")
-        path = mount.path("path") or _refuse(item, "a volume of an image needs a path")
-        mounts.append(s.Mount(mount.name("name", s.LOCAL_NAME), path))
+        mount = _fields(item, "a volume of an image")
+        where = mount.path("path") or refuse(item, "a volume of an image needs a path")
+        mounts.append(s.Mount(mount.name("name", s.LOCAL_NAME), where))
+        _policy_of_tags(mount, "update_policy", "no_rollback_protection")
         mount.end()
-    image = s.Image(fields.name("name", s.LOCAL_NAME), tuple(mounts))
+    provided = tuple(scalar(item, "provide_secrets") for item in fields.items("provide_secrets"))
+    for name in provided:
+        if name not in {secret.name for secret in secrets}:
+            refuse(fields.node("provide_secrets"), f"{name[:140]!r} is no secret of this session")
+    image = s.Image(
+        fields.name("name", s.LOCAL_NAME),
+        tuple(mounts),
+        tuple(_injected(item, secrets) for item in fields.items("injection_files")),
+        provided if fields.has("provide_secrets") else None,
+    )
+    unique(fields.items("injection_files"), (file.path for file in image.injection_files), "injection_files")
     fields.end()
     return image
 
 
+def _injected(node: yaml.Node, secrets: tuple[s.Secret, ...]) -> s.Injected:
+    if isinstance(node, yaml.ScalarNode):
+        return s.Injected(path(node, "an injection file"))
+    fields = Fields(node, "an injection file")
+    where = fields.path("path") or refuse(node, "an injection file needs a path")
+    content = fields.text("content") if fields.has("content") else None
+    if content is not None:
+        session_secrets.placeholders(fields.node("content"), content, secrets, only_text=False)
+    permission = fields.text("permission")
+    if permission and not re.fullmatch("0o?[0-7]{1,3}", permission):
+        refuse(fields.node("permission"), "permission is not an octal number from 0o000 to 0o777")
+    fields.end()
+    mode = int(permission.removeprefix("0o"), 8) if permission else s.INJECTED_MODE
+    return s.Injected(where, content, mode)
+
+
 def _volume(node: yaml.Node) -> s.Volume:
-    fields = _Map(node, "a volume")
-    volume = s.Volume(
-        fields.name("name", s.LOCAL_NAME), fields.hex("fspf_key", _HEX64), fields.hex("fspf_tag", _HEX32)
-    )
+    fields = _fields(node, "a volume")
+    volume = s.Volume(fields.name("name", s.LOCAL_NAME), fields.hex("fspf_key", HEX64))
+    if fields.has("files") and fields.text("files") != "encrypted":
+        refuse(fields.node("files"), "files: every volume is encrypted here")
     fields.end()
     return volume
 
 
-def _security(node: yaml.Node) -> s.Attestation:
-    fields = _Map(node, "security")
-    if not fields.has("attestation"):
-        fields.end()
+def _policy_of_tags(fields: Fields, name: str, served: str) -> None:
+    """How tags change: the one way that is the way of this CAS, said or not."""
+    if fields.has(name) and fields.text(name) != served:
+        value = fields.text(name)[:140]
+        refuse(fields.node(name), f"{name} {value!r} is not served: here it is {served}")
+
+
+def _attestation(security: Fields | None) -> s.Attestation:
+    if security is None:
         return s.Attestation()
-    rules = _Map(fields.node("attestation"), "attestation")
-    advisories = (
-        (_scalar(rules.node("ignore_advisories"), "ignore_advisories"),)
-        if rules.has("ignore_advisories") and isinstance(rules.node("ignore_advisories"), yaml.ScalarNode)
-        else tuple(_scalar(item, "an advisory") for item in rules.items("ignore_advisories"))
-    )
-    result = s.Attestation(
-        mode=rules.text("mode") or "hardware",
-        tolerate=tuple(_scalar(item, "a toleration") for item in rules.items("tolerate")),
-        ignore_advisories=advisories,
-        url=rules.text("url") or None,
-    )
-    if result.mode not in s.MODES:
-        _refuse(rules.node("mode"), f"mode {result.mode!r} is none of {', '.join(s.MODES)}")
-    for item in rules.items("tolerate"):
-        if _scalar(item, "a toleration") not in s.TOLERATIONS:
-            _refuse(
-                item, f"{_scalar(item, '')!r} cannot be tolerated: it is none of {', '.join(s.TOLERATIONS)}"
-            )
-    for advisory in advisories:
-        if not _ADVISORY.fullmatch(advisory):
-            _refuse(rules.node("ignore_advisories"), f"{advisory!r} is not an Intel advisory")
-    if "*" in advisories and "debug-mode" not in result.tolerate:
-        _refuse(rules.node("ignore_advisories"), "'*' is allowed with debug-mode only")
-    rules.end()
+    if security.flag("singleton_enclaves"):
+        refuse(
+            security.node("singleton_enclaves"),
+            "singleton_enclaves is not served: a simulated enclave cannot prove that it is fresh",
+        )
+    attestation = s.Attestation()
+    if security.has("attestation"):
+        rules = _fields(security.node("attestation"), "attestation")
+        advisories = rules.one_or_more("ignore_advisories")
+        attestation = s.Attestation(
+            mode=one_of(rules.node("mode"), "mode", s.MODES) if rules.has("mode") else "hardware",
+            tolerate=tuple(one_of(item, "a toleration", s.TOLERATIONS) for item in rules.items("tolerate")),
+            ignore_advisories=tuple(scalar(item, "an advisory") for item in advisories),
+            url=rules.text("url") or None,
+        )
+        for node, advisory in zip(advisories, attestation.ignore_advisories, strict=True):
+            if not _ADVISORY.fullmatch(advisory):
+                refuse(node, f"{advisory[:140]!r} is not an Intel advisory")
+        if "*" in attestation.ignore_advisories and "debug-mode" not in attestation.tolerate:
+            refuse(rules.node("ignore_advisories"), "'*' is allowed with debug-mode only")
+        rules.end()
+    security.end()
+    return attestation
+
+
+def _policies(top: Fields) -> dict[str, Any]:
+    if not top.has("access_policy"):
+        return {}
+    fields = Fields(top.node("access_policy"), "access_policy")
+    names = ("read", "update", "create_sessions", "list_sessions")
+    policies = {name: _policy(fields, name) for name in names if fields.has(name)}
     fields.end()
-    return result
+    return policies
 
 
-def _policy(fields: _Map | None, name: str) -> tuple[str, ...]:
-    if fields is None or not fields.has(name):
-        return (s.CREATOR,)
-    values = []
-    for item in fields.items(name):
-        value = _scalar(item, f"access_policy.{name}")
-        if value not in (s.CREATOR, s.ANY, s.NONE) and not _HEX64.fullmatch(value):
-            _refuse(item, f"{value!r} is none of CREATOR, ANY, NONE or the hash of a key (64 hex)")
-        values.append(value)
-    return tuple(values)
+def _policy(fields: Fields, name: str) -> tuple[str, ...]:
+    values = tuple(_client(item, f"access_policy.{name}") for item in fields.one_or_more(name))
+    for keyword in (s.ANY, s.NONE):
+        if keyword in values and len(values) > 1:
+            refuse(fields.node(name), f"{keyword} stands alone: access_policy.{name} has more")
+    return values
 
 
-def _consistent(session: s.Session, top: _Map) -> None:
+def _client(node: yaml.Node, what: str) -> str:
+    """CREATOR, ANY, NONE, or whose key it is: its hash, or a PEM certificate or public key."""
+    if isinstance(node, yaml.MappingNode):
+        refuse(node, f"{what}: signers and governance rules are not served; name client certificates")
+    value = scalar(node, what)
+    if value in (s.CREATOR, s.ANY, s.NONE):
+        return value
+    if HEX64.fullmatch(value):
+        return value.lower()
+    from workflows.scone.session_keys import client_hash
+
+    try:
+        digest = client_hash(value)
+    except ValueError as error:
+        refuse(node, f"{what}: {error}")
+    if digest is None:
+        refuse(
+            node,
+            f"{value[:140]!r} is none of CREATOR, ANY, NONE, the hash of a key (64 hex: SHA-256 of its "
+            "SPKI, not SCONE's base58) or a PEM certificate",
+        )
+    return digest
+
+
+def _consistent(session: s.Session, top: Fields) -> None:
     """Names are unique, and every name that is used exists."""
-    names = {
-        "services": [service.name for service in session.services],
-        "images": [image.name for image in session.images],
-        "volumes": [volume.name for volume in session.volumes],
-    }
-    for key, given in names.items():
-        for index, node in enumerate(top.items(key)):
-            if given[index] in given[:index]:
-                _refuse(node, f"{given[index]!r} is there twice in {key}")
+    for key in ("services", "images", "volumes", "secrets"):
+        unique(top.items(key), (entry.name for entry in getattr(session, key)), key)
+    session_secrets.check(top.items("secrets"), session.secrets)
     images, volumes = {i.name for i in session.images}, {v.name for v in session.volumes}
     for node, service in zip(top.items("services"), session.services, strict=True):
         if service.image_name and service.image_name not in images:
-            _refuse(node, f"service {service.name!r} names image {service.image_name!r}, which is not there")
+            refuse(
+                node, f"service {service.name!r} names image {service.image_name[:140]!r}, which is not there"
+            )
     for node, image in zip(top.items("images"), session.images, strict=True):
         for mount in image.volumes:
             if mount.name not in volumes:
-                _refuse(node, f"image {image.name!r} mounts volume {mount.name!r}, which is not there")
+                refuse(node, f"image {image.name!r} mounts volume {mount.name!r}, which is not there")
 
 
-class _Map:
-    """A mapping node whose fields are taken one by one; `end` refuses what nobody took."""
-
-    def __init__(self, node: yaml.Node, what: str) -> None:
-        if not isinstance(node, yaml.MappingNode):
-            _refuse(node, f"{what} is not a mapping")
-        self.self = node
-        self._what = what
-        self._fields: dict[str, yaml.Node] = {}
-        self._keys: dict[str, yaml.Node] = {}
-        self._taken: set[str] = set()
-        for key, value in node.value:
-            name = _scalar(key, f"a field name of {what}")
-            if name in self._fields:
-                _refuse(key, f"{name!r} is there twice in {what}")
-            self._fields[name], self._keys[name] = value, key
-
-    def has(self, name: str) -> bool:
-        self._taken.add(name)
-        return name in self._fields
-
-    def node(self, name: str) -> yaml.Node:
-        self._taken.add(name)
-        return self._fields[name]
-
-    def text(self, name: str, *, required: bool = False, why: str = "") -> str:
-        if self.has(name):
-            return _scalar(self.node(name), name)
-        if required:
-            _refuse(self.self, f"{self._what} needs {name}" + (f": {why}" if why else ""))
-        return ""
-
-    def name(self, name: str, pattern: re.Pattern[str]) -> str:
-        value = self.text(name, required=True)
-        if not pattern.fullmatch(value):
-            _refuse(self.node(name), f"{value[:140]!r} is not a name (1 to 128 of A-Z a-z 0-9 _ - . ~)")
-        return value
-
-    def hex(self, name: str, pattern: re.Pattern[str]) -> str | None:
-        return _hex(self.node(name), name, pattern) if self.has(name) else None
-
-    def path(self, name: str) -> str | None:
-        if not self.has(name):
-            return None
-        value = self.text(name)
-        if not value.startswith("/") or "\0" in value or ".." in value.split("/"):
-            _refuse(self.node(name), f"{name} is not an absolute path")
-        return value
-
-    def number(self, name: str, most: int) -> int:
-        value = self.text(name, required=True)
-        if not value.isascii() or not value.isdigit() or int(value[:9]) > most or len(value) > 8:
-            _refuse(self.node(name), f"{name} is not a number from 0 to {most}")
-        return int(value)
-
-    def items(self, name: str, *, required: bool = False) -> Iterator[yaml.Node]:
-        if not self.has(name):
-            if required:
-                _refuse(self.self, f"{self._what} needs {name}")
-            return iter(())
-        node = self.node(name)
-        if not isinstance(node, yaml.SequenceNode):
-            _refuse(node, f"{name} is not a list")
-        if required and not node.value:
-            _refuse(node, f"{name} is empty")
-        return iter(node.value)
-
-    def command(self, name: str) -> tuple[str, ...]:
-        """SCONE splits a string on whitespace and knows no quotes; a list is taken as it is."""
-        if not self.has(name):
-            return ()
-        node = self.node(name)
-        if isinstance(node, yaml.SequenceNode):
-            words = tuple(_scalar(item, "a word of the command") for item in node.value)
-        else:
-            words = tuple(_scalar(node, name).split())
-        if sum(map(len, words)) > s.MAX_COMMAND or any("\0" in word for word in words):
-            _refuse(node, "the command is too long or holds a NUL")
-        return words
-
-    def environment(self, name: str) -> dict[str, str]:
-        if not self.has(name):
-            return {}
-        fields = _Map(self.node(name), name)
-        values = {}
-        for key, node in fields._fields.items():
-            value = _scalar(node, key)
-            if not s.VARIABLE.fullmatch(key) or "\0" in value:
-                _refuse(fields._keys[key], f"{key[:140]!r} cannot be an environment variable")
-            values[key] = value
-        return values
-
-    def end(self) -> None:
-        for name, key in self._keys.items():
-            if name not in self._taken:
-                _refuse(key, f"{name[:140]!r} is not a field of {self._what}")
-
-
-def _scalar(node: yaml.Node, what: str) -> str:
-    """The text as it is written: no `yes` that became True, no `1e5` that became a number."""
-    if not isinstance(node, yaml.ScalarNode):
-        _refuse(node, f"{what} is not a single value")
-    if node.tag == "tag:yaml.org,2002:null" and node.style is None:
-        return ""
-    return str(node.value)
-
-
-def _hex(node: yaml.Node, what: str, pattern: re.Pattern[str]) -> str:
-    value = _scalar(node, what)
-    if not pattern.fullmatch(value):
-        digits = 64 if pattern is _HEX64 else 32
-        _refuse(node, f"{what} must be {digits} hex digits, this has {len(value)} characters")
-    return value.lower()
-
-
-def _refuse(node: yaml.Node, reason: str) -> NoReturn:
-    raise s.SessionError(node.start_mark.line + 1, reason)
+def _fields(node: yaml.Node, what: str) -> Fields:
+    return Fields(node, what, _NOT_SERVED.get(what))

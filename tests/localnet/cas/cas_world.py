@@ -17,7 +17,7 @@ from workflows.localnet.cas.client import CasClient
 from workflows.localnet.cas.server import Cas
 from workflows.localnet.runtime.attest import Session as Received
 from workflows.localnet.runtime.attest import attest
-from workflows.scone.session import Attestation, Image, Mount, Service, Session, Signer, Volume
+from workflows.scone.session import Attestation, Image, Mount, Rule, Service, Session, Volume
 
 APP, OTHER, KEY, TAG = "54" * 32, "99" * 32, "3b" * 32, "b8" * 16
 SECRET = "the dataset's key"
@@ -32,16 +32,14 @@ def session(name: str = "one", **changes: Any) -> Session:
             Service(
                 "app",
                 "app-image",
-                (APP,),
-                (),
-                ("python3", "/app/app.py", "a b"),
-                {"SECRET": SECRET},
-                "/",
-                "/fspf.pb",
-                KEY,
-                TAG,
+                mrenclaves=(APP,),
+                command=("python3", "/app/app.py", "a b"),
+                environment={"SECRET": SECRET},
+                fspf_path="/fspf.pb",
+                fspf_key=KEY,
+                fspf_tag=TAG,
             ),
-            Service("post", "post-image", (OTHER,), (), ("python3", "/tee/post.py")),
+            Service("post", "post-image", mrenclaves=(OTHER,), command="python3 /tee/post.py"),
         ),
         "images": (
             Image("app-image", (Mount("in", "/iexec_in"), Mount("out", "/iexec_out"))),
@@ -53,10 +51,10 @@ def session(name: str = "one", **changes: Any) -> Session:
     return Session(**(given | changes))
 
 
-def signed_by(mrsigner: str, isvprodid: int, isvsvn: int) -> Session:
-    """A session whose only service names a signer instead of a measurement."""
-    service = Service("app", signers=(Signer(mrsigner, isvprodid, isvsvn),), command=("python3",))
-    return session(services=(service,), images=(), volumes=())
+def ruled(name: str, *rules: Rule) -> Session:
+    """A session whose only service knows its enclave by these alternatives."""
+    service = Service("app", attestation=rules, command=("python3",), environment={"SECRET": SECRET})
+    return session(name, services=(service,), images=(), volumes=())
 
 
 @dataclass

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.localnet.cas.cas_world import APP, KEY, OTHER, SECRET, TAG, World, session, signed_by
+from tests.localnet.cas.cas_world import APP, KEY, OTHER, SECRET, TAG, World, session
 from workflows.localnet.cas.attestation import report_data
 from workflows.localnet.runtime.refusals import NotAttested
 from workflows.scone.session import Attestation, render
@@ -86,19 +84,6 @@ def test_debug_mode_has_to_be_tolerated(on_cas: On) -> None:
     async def body(world: World) -> None:
         await world.client().post(render(session(attestation=Attestation())))
         await refused(world, "one/app", "debug mode", "does not tolerate")
-
-    on_cas(body)
-
-
-def test_a_signer_may_be_named_instead(on_cas: On) -> None:
-    ours = hashlib.sha256(b"SIMULATED enclave signer").hexdigest()
-
-    async def body(world: World) -> None:
-        for name, rule in (("fits", (ours, 0, 0)), ("other", ("11" * 32, 0, 0)), ("newer", (ours, 0, 1))):
-            await world.client().post(render(replace(signed_by(*rule), name=name)))
-        assert (await world.attested("fits/app")).command == ["python3"]
-        await refused(world, "other/app", f"actual MRSIGNER {ours}")
-        await refused(world, "newer/app", "ISVSVN is 0, at least 1")
 
     on_cas(body)
 

@@ -122,7 +122,7 @@ async def conversation(folder: Path, poco: Poco, accounts: Any, app: str, datase
             assert status == 200
             session = parse(posted[0])
             pre, enclave, _ = session.services
-            assert enclave.command == ("python3", "/app/app.py")
+            assert enclave.words == ("python3", "/app/app.py")
             assert (
                 "|".join((enclave.fspf_key or "", enclave.fspf_tag or "", *enclave.mrenclaves)) == FINGERPRINT
             )

@@ -6,14 +6,16 @@ SHA-256(nonce ‖ config id ‖ SHA-256(certificate of CAS)) ‖ 32 zeros.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from collections.abc import Callable
 from typing import Any
 
 from workflows.core.text import clean
+from workflows.localnet.cas.secrets import Values
 from workflows.localnet.cas.store import SessionStore, Stored
-from workflows.scone.session import Service
+from workflows.scone.session import Image, Injected, Rule, Service, Session
 from workflows.sgx.quote import BadQuote, Quote
 
 
@@ -43,11 +45,9 @@ def attest(
         raise AttestationFailed(
             "the quote was made for another connection: its REPORTDATA does not fit the nonce"
         )
-    _check_identity(found.session.name, service, proven)
-    if proven.report.debug and "debug-mode" not in found.session.attestation.tolerate:
-        raise AttestationFailed(
-            f'the enclave runs in debug mode, which session "{found.session.name}" does not tolerate'
-        )
+    if found.session.attestation.mode != "none":
+        _check_identity(found.session.name, service, proven)
+        _check_debug(found.session, proven)
     return _configuration(store, found, service)
 
 
@@ -66,36 +66,74 @@ def _wanted(store: SessionStore, config_id: str) -> tuple[Stored, Service]:
 
 
 def _check_identity(session: str, service: Service, proven: Quote) -> None:
-    if proven.mrenclave in service.mrenclaves:
-        return
-    for signer in service.signers:
-        if proven.mrsigner == signer.mrsigner and proven.report.isv_prod_id == signer.isvprodid:
-            if proven.report.isv_svn >= signer.isvsvn:
-                return
-            raise AttestationFailed(
-                f"the enclave's ISVSVN is {proven.report.isv_svn}, at least {signer.isvsvn} is expected"
-            )
-    if service.mrenclaves:
-        raise AttestationFailed(
+    """One rule must hold, with all that it names."""
+    refusals = [_complaint(session, service, rule, proven) for rule in service.rules]
+    if "" not in refusals:
+        raise AttestationFailed("; ".join(dict.fromkeys(refusals)) or f"service {service.name} has no rule")
+
+
+def _complaint(session: str, service: Service, rule: Rule, proven: Quote) -> str:
+    """Why the enclave does not fit this rule; empty when it does."""
+    if rule.mrenclaves and proven.mrenclave not in rule.mrenclaves:
+        return (
             f'MRENCLAVE mismatch for service "{service.name}" of session "{session}": '
-            f"expected {' or '.join(service.mrenclaves)}, actual {proven.mrenclave}"
+            f"expected {' or '.join(rule.mrenclaves)}, actual {proven.mrenclave}"
         )
-    raise AttestationFailed(
-        f'no signer of service "{service.name}" fits: actual MRSIGNER {proven.mrsigner}, '
-        f"ISVPRODID {proven.report.isv_prod_id}"
-    )
+    signer, report = rule.signer, proven.report
+    if signer is None:
+        return ""
+    if (proven.mrsigner, report.isv_prod_id) != (signer.mrsigner, signer.isvprodid):
+        return (
+            f'signer mismatch for service "{service.name}" of session "{session}": '
+            f"expected MRSIGNER {signer.mrsigner} ISVPRODID {signer.isvprodid}, "
+            f"actual {proven.mrsigner} ISVPRODID {report.isv_prod_id}"
+        )
+    if not signer.least <= report.isv_svn <= signer.most:
+        wanted = str(signer.least) if signer.least == signer.most else f"{signer.least} to {signer.most}"
+        return f"the enclave's ISVSVN is {report.isv_svn}, expected {wanted}"
+    return ""
+
+
+def _check_debug(session: Session, proven: Quote) -> None:
+    if proven.report.debug and "debug-mode" not in session.attestation.tolerate:
+        raise AttestationFailed(
+            f'the enclave runs in debug mode, which session "{session.name}" does not tolerate'
+        )
 
 
 def _configuration(store: SessionStore, found: Stored, service: Service) -> dict[str, Any]:
-    return {
-        "command": list(service.command),
-        "environment": dict(service.environment),
-        "pwd": service.pwd,
-        "fspf_path": service.fspf_path,
-        "fspf_key": service.fspf_key,
-        "fspf_tag": service.fspf_tag,
-        "volumes": [
-            {"name": m.name, "path": m.path, "key": store.volume_key(found.session.name, m.name)}
-            for m in found.session.mounts(service)
-        ],
-    }
+    image, values = found.session.image(service), store.values(found.session)
+    try:
+        files = [_file(file, values) for file in image.injection_files]
+        return {
+            "command": [values.text(word) for word in service.words],
+            "environment": {name: values.text(value) for name, value in service.environment.items()},
+            "pwd": service.pwd,
+            "fspf_path": service.fspf_path,
+            "fspf_key": service.fspf_key,
+            "fspf_tag": service.fspf_tag,
+            "volumes": [
+                {"name": m.name, "path": m.path, "key": store.volume_key(found.session.name, m.name)}
+                for m in image.volumes
+            ],
+            "files": files,
+            "secrets": _provided(image, values),
+        }
+    except LookupError as error:  # posted before the language was checked as it is now
+        raise AttestationFailed(f"a secret of the session is missing: {clean(str(error))}") from None
+
+
+def _file(file: Injected, values: Values) -> dict[str, Any]:
+    content = None if file.content is None else _base64(values.content(file.content))
+    return {"path": file.path, "mode": file.permission, "content": content}
+
+
+def _provided(image: Image, values: Values) -> dict[str, str]:
+    """What the runtime may put into files of the image; nothing, when no such file is named."""
+    if all(file.content is not None for file in image.injection_files):
+        return {}
+    return {name: _base64(value) for name, value in values.every(image.provide_secrets).items()}
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()

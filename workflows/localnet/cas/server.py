@@ -7,6 +7,7 @@ import base64
 import binascii
 import json
 import logging
+import re
 import secrets
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 _MAX_LINE = 1 << 18
 _PATIENCE = 30.0
+_VALUES = re.compile("session=(?P<session>[^,]+)(?:,secret=(?P<secret>[^,]+))?")
 
 
 class Cas:
@@ -49,14 +51,13 @@ class Cas:
         self._certificate = pair.der()
         self._client_tls = tls.server_context(pair, clients=True)
         self._enclave_tls = tls.server_context(pair, clients=False)
-        for known in sorted((directory / "clients").glob("*.crt")):
-            self.enrol(known.read_text())
         self.api = HttpService(port=port, tls=self._client_tls, max_body=MAX_SIZE)
         self.api.app.add_routes(
             [
                 web.post("/session", self._post),
                 web.post("/v1/sessions", self._post),
                 web.get("/v1/sessions/{name:.+}", self._get),
+                web.get("/v1/values/{what:.+}", self._values),
             ]
         )
         self.enclave_port = enclave_port
@@ -69,14 +70,8 @@ class Cas:
         return self.api.url
 
     def client(self, name: str) -> tls.Pair:
-        """A client certificate of this name, made and enrolled when new."""
-        pair = tls.client_pair(self._directory / "clients", name)
-        self.enrol(pair.certificate.read_text())
-        return pair
-
-    def enrol(self, certificate: str) -> None:
-        """Let a client in that shows this PEM certificate; what it may do its key's hash decides."""
-        self._client_tls.load_verify_locations(cadata=certificate)
+        """A client certificate of this name, made when new."""
+        return tls.client_pair(self._directory / "clients", name)
 
     async def start(self) -> None:
         """Start both servers."""
@@ -119,6 +114,30 @@ class Cas:
         if request.query.get("hash", found.hash) != found.hash:
             return web.json_response({"error": f"the session's hash is {found.hash}"}, status=404)
         return web.json_response({"session": found.text.decode(), "hash": found.hash})
+
+    async def _values(self, request: web.Request) -> web.Response:
+        """What a session exports to everybody: `session=NAME[,secret=NAME]`, without a certificate."""
+        wanted = _VALUES.fullmatch(request.match_info["what"])
+        if wanted is None:
+            return web.json_response(
+                {"msg": ["the path is not session=NAME or session=NAME,secret=NAME"]}, status=400
+            )
+        session, secret = wanted["session"], wanted["secret"]
+        public = await asyncio.to_thread(self._store.public, session)
+        if secret is None and public:
+            return web.json_response({"values": public})
+        if secret in public:
+            return web.json_response(public[secret])
+        what = f"value {secret!r}" if secret else "values"
+        return web.json_response(
+            {
+                "msg": [
+                    f"Failed to read {what} of '/session={session}' requested by a public client",
+                    "Secret does not exist or is not visible for a public client",
+                ]
+            },
+            status=404,
+        )
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -174,5 +193,12 @@ def _creator(request: web.Request) -> str:
     channel = request.transport.get_extra_info("ssl_object") if request.transport else None
     certificate = channel.getpeercert(binary_form=True) if channel else None
     if not certificate:
-        raise web.HTTPForbidden(text="a client certificate is needed\n")
-    return tls.key_hash(certificate)
+        raise _forbidden("a client certificate is needed")
+    try:
+        return tls.key_hash(certificate)
+    except ValueError:
+        raise _forbidden("the key of this client certificate cannot be read") from None
+
+
+def _forbidden(why: str) -> web.HTTPForbidden:
+    return web.HTTPForbidden(text=json.dumps({"error": why}), content_type="application/json")

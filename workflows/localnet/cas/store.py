@@ -1,13 +1,17 @@
-"""Sessions and the keys of their volumes: SQLite, sealed, the key in its own file."""
+"""Sessions, the keys of their volumes and the values of their secrets: SQLite, sealed, the key in its own file."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import secrets
+import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from workflows.localnet.cas.secrets import Values, make, migrates
 from workflows.localnet.database import Database
 from workflows.localnet.vault import Vault
 from workflows.scone import session as language
@@ -20,7 +24,11 @@ CREATE TABLE IF NOT EXISTS sessions (
 CREATE TABLE IF NOT EXISTS volumes (
   session TEXT NOT NULL, volume TEXT NOT NULL, key BLOB NOT NULL, PRIMARY KEY (session, volume)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS secrets (
+  session TEXT NOT NULL, secret TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY (session, secret)
+) WITHOUT ROWID;
 """
+_SESSION = "SELECT hash, creator, text FROM sessions WHERE name = ?"
 
 
 class Refused(Exception):  # noqa: N818 - reads as a sentence at the place where it is raised
@@ -54,33 +62,24 @@ class SessionStore:
         session = language.parse(text)
         digest = hashlib.sha256(text).hexdigest()
         with self._database.transaction() as sql:
-            row = sql.execute(
-                "SELECT hash, creator, text FROM sessions WHERE name = ?", (session.name,)
-            ).fetchone()
+            row = _row(sql, session.name)
             if row is None:
-                if session.predecessor:
-                    raise Refused(404, f'session "{session.name}" has no predecessor here')
-                owner = creator
+                self._may_create(sql, session, creator)
+                owner, old = creator, None
             else:
-                owner = str(row[1])
-                self._may_update(session, str(row[0]), owner, self._text(session.name, row[2]), creator)
+                owner, old = str(row[1]), language.parse(self._text(session.name, row[2]))
+                _may_update(session, old, str(row[0]), owner, creator)
             sql.execute(
                 "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?)",
                 (session.name, digest, owner, self._vault.seal(text, _context(session.name))),
             )
-            for volume in session.volumes:
-                key = bytes.fromhex(volume.fspf_key) if volume.fspf_key else secrets.token_bytes(32)
-                # a volume keeps the key that CAS made for it when its session is updated
-                verb = "INSERT OR REPLACE" if volume.fspf_key else "INSERT OR IGNORE"
-                sql.execute(
-                    f"{verb} INTO volumes VALUES (?, ?, ?)",
-                    (session.name, volume.name, self._vault.seal(key, _context(session.name, volume.name))),
-                )
+            self._keep_volumes(sql, session)
+            self._keep_secrets(sql, session, old)
         return digest
 
     def get(self, name: str) -> Stored | None:
         """A session by name."""
-        row = self._database.one("SELECT hash, creator, text FROM sessions WHERE name = ?", name)
+        row = self._database.one(_SESSION, name)
         if row is None:
             return None
         text = self._text(name, row[2])
@@ -100,6 +99,16 @@ class SessionStore:
             raise KeyError(volume)
         return self._vault.open(row[0], _context(session, volume)).hex()
 
+    def values(self, session: Session) -> Values:
+        """The secrets of a session with their values."""
+        kept = self._database.all("SELECT secret, value FROM secrets WHERE session = ?", session.name)
+        return Values(session, self._opened(session.name, kept))
+
+    def public(self, name: str) -> dict[str, dict[str, Any]]:
+        """The secrets that a session exports to everybody; none when there is no such session."""
+        found = self.get(name)
+        return self.values(found.session).public() if found else {}
+
     def close(self) -> None:
         """Let go of the database."""
         self._database.close()
@@ -109,15 +118,67 @@ class SessionStore:
             raise TypeError("a session is stored as bytes")
         return self._vault.open(sealed, _context(name))
 
-    def _may_update(self, new: Session, current: str, owner: str, text: bytes, creator: str) -> None:
-        if not _allows(language.parse(text).update, owner, creator):
-            raise Refused(
-                403, f'session "{new.name}" exists, and its policy does not let this client update it'
+    def _opened(self, session: str, rows: Iterable[tuple[Any, ...]]) -> dict[str, bytes]:
+        return {
+            str(name): self._vault.open(sealed, _context(session, "secret", str(name)))
+            for name, sealed in rows
+        }
+
+    def _may_create(self, sql: sqlite3.Connection, new: Session, creator: str) -> None:
+        """In a namespace, what its session says decides."""
+        if new.predecessor:
+            raise Refused(404, f'session "{new.name}" has no predecessor here')
+        above, slash, _ = new.name.rpartition("/")
+        if not slash:
+            return
+        row = _row(sql, above)
+        if row is None:
+            raise Refused(404, f'namespace "{above}" is not there: create that session first')
+        namespace = language.parse(self._text(above, row[2]))
+        policy = namespace.update if namespace.create_sessions is None else namespace.create_sessions
+        if not _allows(policy, str(row[1]), creator):
+            raise Refused(403, f'namespace "{above}" does not let this client create sessions in it')
+        if new.namespace_hash and not hmac.compare_digest(new.namespace_hash, str(row[0])):
+            raise Refused(409, f"namespace_hash {new.namespace_hash} is not that of the namespace, {row[0]}")
+
+    def _keep_volumes(self, sql: sqlite3.Connection, session: Session) -> None:
+        for volume in session.volumes:
+            key = bytes.fromhex(volume.fspf_key) if volume.fspf_key else secrets.token_bytes(32)
+            # a volume keeps the key that CAS made for it when its session is updated
+            verb = "INSERT OR REPLACE" if volume.fspf_key else "INSERT OR IGNORE"
+            sql.execute(
+                f"{verb} INTO volumes VALUES (?, ?, ?)",
+                (session.name, volume.name, self._vault.seal(key, _context(session.name, volume.name))),
             )
-        if new.predecessor is None:
-            raise Refused(409, f'session "{new.name}" exists: an update names the hash of its predecessor')
-        if not hmac.compare_digest(new.predecessor, current):
-            raise Refused(409, f"predecessor {new.predecessor} is not the current session, {current}")
+
+    def _keep_secrets(self, sql: sqlite3.Connection, new: Session, old: Session | None) -> None:
+        """Values of the new session, those that migrate taken over from the old one."""
+        rows = sql.execute("SELECT secret, value FROM secrets WHERE session = ?", (new.name,))
+        before = {secret.name: secret for secret in old.secrets} if old else {}
+        after = {secret.name: secret for secret in new.secrets}
+        kept = {
+            name: value
+            for name, value in self._opened(new.name, rows.fetchall()).items()
+            if name in before and name in after and migrates(before[name], after[name])
+        }
+        sql.execute("DELETE FROM secrets WHERE session = ?", (new.name,))
+        for name, value in make(new.secrets, kept).items():
+            sealed = self._vault.seal(value, _context(new.name, "secret", name))
+            sql.execute("INSERT INTO secrets VALUES (?, ?, ?)", (new.name, name, sealed))
+
+
+def _row(sql: sqlite3.Connection, name: str) -> tuple[Any, ...] | None:
+    row: tuple[Any, ...] | None = sql.execute(_SESSION, (name,)).fetchone()
+    return row
+
+
+def _may_update(new: Session, old: Session, current: str, owner: str, creator: str) -> None:
+    if not _allows(old.update, owner, creator):
+        raise Refused(403, f'session "{new.name}" exists, and its policy does not let this client update it')
+    if new.predecessor is None:
+        raise Refused(409, f'session "{new.name}" exists: an update names the hash of its predecessor')
+    if not hmac.compare_digest(new.predecessor, current):
+        raise Refused(409, f"predecessor {new.predecessor} is not the current session, {current}")
 
 
 def _allows(policy: tuple[str, ...], creator: str, who: str) -> bool:

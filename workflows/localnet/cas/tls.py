@@ -1,17 +1,18 @@
 """TLS of CAS: a server certificate under the development root, and client certificates that CAS knows.
 
-The hash of a client's public key is who it is. Python's `ssl` takes no client certificate that it does not
-know, so a self-signed one has to be enrolled first (SCONE's CAS takes any).
+The hash of a client's public key is who it is: any certificate is taken, self-signed ones too, as SCONE's CAS
+takes them. What a client proves is that it has the key.
 """
 
 from __future__ import annotations
 
 import datetime
-import hashlib
 import ipaddress
 import ssl
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -19,9 +20,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from workflows.core.files import private_dir, write_atomic
+from workflows.scone import session_keys
 from workflows.sgx.pki import Pki
 
 NAMES = ("cas", "localhost")
+_CERTIFICATE_MESSAGE = 11  # of the handshake
 _YEARS = datetime.timedelta(days=3650)
 
 
@@ -87,20 +90,50 @@ def client_context(pair: Pair | None, root_pem: str) -> ssl.SSLContext:
 
 
 def server_context(pair: Pair, *, clients: bool) -> ssl.SSLContext:
-    """For a port of CAS; with `clients`, a client must show an enrolled certificate."""
+    """For a port of CAS; with `clients`, a client may show a certificate, whoever signed it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(pair.certificate, pair.key)
     if clients:
-        context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        # `ssl` has no option for a certificate of anybody: each is made known while its message is read, just
+        # before it is verified. Its key still has to sign the handshake.
+        setattr(context, "_msg_callback", _Introduction(context))  # noqa: B010 - not in the stubs
     return context
 
 
+class _Introduction:
+    """Makes a client's certificate known to the context that is about to verify it (RFC 5246 and 8446)."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self._known: set[bytes] = set()
+
+    def __call__(
+        self, connection: Any, direction: str, version: int, content: int, message: int, data: bytes
+    ) -> None:
+        if direction != "read" or message != _CERTIFICATE_MESSAGE:
+            return
+        leaf = _leaf(data, named=version == ssl.TLSVersion.TLSv1_3)
+        if leaf and leaf not in self._known:
+            with suppress(ssl.SSLError):  # no certificate: the handshake fails by itself
+                self._context.load_verify_locations(cadata=leaf)
+                self._known.add(leaf)
+
+
+def _leaf(message: bytes, *, named: bool) -> bytes:
+    """The first certificate (DER) of a Certificate message; empty when there is none."""
+    at = 4 + (
+        1 + message[4] if named and len(message) > 4 else 0
+    )  # 1.3 has a request context before the list
+    length = int.from_bytes(message[at + 3 : at + 6], "big")
+    return message[at + 6 : at + 6 + length]
+
+
 def key_hash(certificate: bytes) -> str:
-    """SHA-256 (64 hex) of the public key in a DER certificate: the identity of a creator."""
-    public = x509.load_der_x509_certificate(certificate).public_key()
-    form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return hashlib.sha256(public.public_bytes(serialization.Encoding.DER, form)).hexdigest()
+    """`session_keys.key_hash` of a DER certificate: the identity of a creator. ValueError: an odd key."""
+    return session_keys.certificate_hash(x509.load_der_x509_certificate(certificate))
 
 
 def _builder(subject: str, key: ec.EllipticCurvePrivateKey, issuer: x509.Name) -> x509.CertificateBuilder:

@@ -5,6 +5,7 @@ REPORTDATA binds the quote to that nonce, to the session asked for and to CAS's 
 was seen elsewhere, or relayed by a false CAS, opens nothing.
 """
 
+import base64
 import hashlib
 import json
 import re
@@ -13,6 +14,7 @@ import ssl
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from workflows.localnet.runtime.inject import Injected
 from workflows.localnet.runtime.refusals import NotAttested
 from workflows.localnet.runtime.volumes import Volume
 
@@ -31,6 +33,8 @@ class Session(NamedTuple):
     fspf_key: bytes
     fspf_tag: str
     volumes: "list[Volume]"
+    files: "list[Injected]"
+    secrets: "dict[str, bytes]"
 
 
 def report_data(nonce: bytes, config_id: str, certificate: bytes) -> bytes:
@@ -125,6 +129,8 @@ def _session(answer: "Mapping[str, Any]") -> Session:
         _hex(given, "fspf_key", 32) if path else b"",
         _hex(given, "fspf_tag", 16).hex() if path else "",
         [_volume(volume) for volume in given.get("volumes") or []],
+        [_injected(file) for file in given.get("files") or []],
+        {name: _bytes(value) for name, value in (given.get("secrets") or {}).items()},
     )
 
 
@@ -132,6 +138,20 @@ def _volume(given: "Any") -> Volume:
     if not isinstance(given, dict) or not re.fullmatch("[A-Za-z0-9_-]{1,64}", str(given.get("name"))):
         raise NotAttested("a volume of the session has no proper name")
     return Volume(given["name"], _path(given.get("path")), _hex(given, "key", 32))
+
+
+def _injected(given: "Any") -> Injected:
+    if not isinstance(given, dict) or not isinstance(given.get("mode"), int) or given["mode"] & ~0o777:
+        raise NotAttested("an injection file of the session has no proper mode")
+    content = given.get("content")
+    return Injected(_path(given.get("path")), given["mode"], None if content is None else _bytes(content))
+
+
+def _bytes(given: "Any") -> bytes:
+    try:
+        return base64.b64decode(given, validate=True)
+    except (TypeError, ValueError):
+        raise NotAttested("a secret of the session is not in base64") from None
 
 
 def _path(given: "Any") -> str:

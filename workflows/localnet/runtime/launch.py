@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from workflows.localnet.runtime import attest, shield, volumes
+from workflows.localnet.runtime import attest, inject, shield, volumes
 from workflows.localnet.runtime.base import Base, interpreter_name
 from workflows.localnet.runtime.places import Places
 from workflows.localnet.runtime.refusals import BadBase, BadSetting, BadVolume, NotAttested
@@ -28,13 +28,18 @@ def attested(base: Base, env: "Mapping[str, str]", places: Places) -> int:
     print(note, file=sys.stderr, flush=True)
     if interpreter_name(session.command[0]) != base.name:
         raise BadBase(f"the session starts {session.command[0]}, but this enclave is {base.name}")
+    inject.withdraw(session.files, places)  # of a start that was killed
     if session.fspf_path:
         shield.raise_shield(session.fspf_path, session.fspf_key, session.fspf_tag, places)
     folders = [(volume, volumes.mount(volume, places)) for volume in session.volumes]
     environment = {"PATH": env.get("PATH") or PATH, "HOME": "/"}
     environment.update(session.environment)
     try:
-        return run(base.executable, session.command, environment, session.pwd)
+        try:
+            inject.inject(session.files, session.secrets, places)
+            return run(base.executable, session.command, environment, session.pwd)
+        finally:
+            inject.withdraw(session.files, places)
     finally:
         _seal(folders, places)
 

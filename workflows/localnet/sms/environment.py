@@ -157,7 +157,8 @@ def _storage(store: Store, task: TaskDescription, worker: str) -> dict[str, str]
         token = store.get("web2", worker, _IPFS_TOKEN)
         if token is None:
             token = store.get("web2", task.deal.requester, _IPFS_TOKEN)
-        proxy = proxy or store.get("web2", task.deal.workerpool.owner, _PROXY_URL)
+        if proxy is None:
+            proxy = store.get("web2", task.deal.workerpool.owner, _PROXY_URL)
     if not token:
         raise GenerationError(
             "POST_COMPUTE_GET_STORAGE_TOKENS_FAILED", f"Empty requester storage token - taskId: {task.id}"

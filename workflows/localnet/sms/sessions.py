@@ -1,7 +1,8 @@
 """From a task on chain to its CAS session, for every form of the on-chain fingerprint (sms.md §8).
 
-The JSON form gives the session that iExec's SMS makes today; the forms with three and four parts give that of
-2021, in which the file-system key and tag go to the app's service.
+The JSON form gives the session that iExec's SMS makes today. The forms with three and four parts give that of
+its template of May 2021 (`palaemonTemplate.vm`, ce7e6fe1), in which the file-system key and tag go to the app's
+service. The environments of both are today's: what they have more than those of 2021 harms no old app.
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ from workflows.scone.fingerprint import Fingerprint, Form, InvalidFingerprint, f
 
 FSPF_PATH = "/fspf.pb"
 _ALPHABET = string.ascii_letters + string.digits
-# Simulated enclaves say of themselves that they run in debug mode: nothing protects their memory.
-TOLERATED = ("debug-mode",)
-MAA = "https://sharedweu.weu.attest.azure.net"
+# Simulated enclaves say of themselves that they run in debug mode: nothing protects their memory. What is
+# tolerated today an SMS is configured with; the template of 2021 had it written in.
+TODAY = cas.Attestation("maa", ("debug-mode",), url="https://sharedweu.weu.attest.azure.net")
+OF_2021 = cas.Attestation(
+    tolerate=("hyperthreading", "software-hardening-needed", "insecure-igpu", "outdated-tcb", "debug-mode"),
+    ignore_advisories=tuple(f"INTEL-SA-{n}" for n in ("00161", "00289", "00334", "00381", "00389")),
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,7 @@ class _Enclave:
     mrenclave: str
     fspf_key: str | None
     fspf_tag: str | None
-    command: tuple[str, ...]
+    command: str
 
 
 def session_id(task: str) -> str:
@@ -79,9 +84,7 @@ def build(name: str, form: Form, app: _Enclave, pipeline: Pipeline, given: Envir
         volumes=tuple(cas.Volume(mount.name) for mount in (in_, out, tmp)),
         read=(cas.CREATOR,),
         update=(cas.NONE,) if current else (cas.CREATOR,),
-        attestation=cas.Attestation("maa", TOLERATED, url=MAA)
-        if current
-        else cas.Attestation(tolerate=TOLERATED),
+        attestation=TODAY if current else OF_2021,
     )
 
 
@@ -105,8 +108,10 @@ def _fingerprint(value: bytes) -> tuple[Form, Fingerprint]:
 
 def _app(form: Form, fingerprint: Fingerprint, task: TaskDescription) -> _Enclave:
     """The command is the on-chain entrypoint and the order's arguments; three parts have no entrypoint."""
-    command = tuple(f"{fingerprint.entrypoint or ''} {task.params.args}".split())
-    if not command:
+    command = fingerprint.entrypoint or ""
+    if task.params.args.strip():
+        command = f"{command} {task.params.args}" if command else task.params.args
+    if not command.strip():
         raise GenerationError(
             "APP_COMPUTE_INVALID_ENCLAVE_CONFIG",
             "No entrypoint in the app's fingerprint and no iexec_args in the request - taskId: " + task.id,
@@ -118,7 +123,7 @@ def _stage(stage: Stage) -> _Enclave:
     key, tag, mrenclave = (
         stage.fingerprint.split("|")[:3] if "|" in stage.fingerprint else ("", "", stage.fingerprint)
     )
-    return _Enclave(mrenclave, key or None, tag or None, tuple(stage.entrypoint.split()))
+    return _Enclave(mrenclave, key or None, tag or None, stage.entrypoint)
 
 
 def _service(name: str, enclave: _Enclave, environment: dict[str, str]) -> cas.Service:

@@ -1,0 +1,320 @@
+"""The session of every kind of deal, whole: each form of the fingerprint with each thing that a deal may ask for.
+
+The expected documents are written from iexec-sms: `SconeSessionMakerService` and `SecretSessionBaseService` of
+2026 for the JSON form, `palaemonTemplate.vm` of May 2021 (ce7e6fe1) for three and four parts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import yaml
+from eth_account import Account
+
+from tests.localnet.sms.sms_world import (
+    APP,
+    DATASET,
+    DEAL,
+    KEY,
+    MRENCLAVE,
+    POOL,
+    REQUESTER,
+    TAG,
+    TASK,
+    URL,
+    WORKER,
+    Client,
+    Run,
+    ledger,
+)
+from workflows.iexec.ids import ZERO_ADDRESS
+from workflows.iexec.records import Resource
+
+JAVA = {
+    "LD_LIBRARY_PATH": "/opt/java/openjdk/lib/server:/opt/java/openjdk/lib:/opt/java/openjdk/../lib",
+    "JAVA_TOOL_OPTIONS": "-Xmx256m",
+}
+BENEFICIARY = Account.create()
+ENTRYPOINT = 'python3 /app/app.py "in quotes"'
+
+
+def config(version: str) -> str:
+    fields = {"framework": "SCONE", "version": version, "entrypoint": ENTRYPOINT, "heapSize": 1 << 30}
+    return json.dumps(fields | {"fingerprint": MRENCLAVE})
+
+
+@dataclass(frozen=True)
+class Form:
+    """A fingerprint on the chain, and what it decides of the session."""
+
+    fingerprint: str
+    current: bool
+    stages: tuple[dict[str, Any], dict[str, Any]]
+    entrypoint: str = ENTRYPOINT
+
+
+def stage(mrenclave: str, command: str, **shield: str) -> dict[str, Any]:
+    return {"mrenclaves": [mrenclave], "command": command, **shield}
+
+
+SHIELD = {"fspf_path": "/fspf.pb", "fspf_key": "a1" * 32, "fspf_tag": "a2" * 16}
+NEWEST = (
+    stage("a3" * 32, "python3 /tee/pre.py", **SHIELD),
+    stage("b3" * 32, "python3 /tee/post.py"),
+)
+OLDER = (stage("c3" * 32, "pre"), stage("d3" * 32, "post"))
+FORMS = {
+    "json of the newest": Form(config("v5.9"), True, NEWEST),
+    "json of an older version": Form(config("v5"), True, OLDER),
+    "four parts": Form(f"{KEY}|{TAG}|{MRENCLAVE}|{ENTRYPOINT}", False, NEWEST),
+    "three parts": Form(f"{KEY}|{TAG}|{MRENCLAVE}", False, NEWEST, entrypoint=""),
+}
+
+
+async def nothing(sms: Client) -> None:
+    """No secrets beside those without which there is no session."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What a deal asks for: changes to the ledger's deal, secrets pushed before, and what they change."""
+
+    args: str = "one two"
+    params: dict[str, Any] = field(default_factory=dict)
+    deal: dict[str, Any] = field(default_factory=dict)
+    dataset: bool = False
+    files: tuple[str, ...] = ()
+    push: Callable[[Client], Awaitable[None]] = nothing
+    app: dict[str, str] = field(default_factory=dict)
+    post: dict[str, str] = field(default_factory=dict)
+
+
+async def encryption(sms: Client) -> None:
+    assert await sms.web2("iexec-result-encryption-public-key", "UEVN", BENEFICIARY) == 204
+
+
+async def dropbox(sms: Client) -> None:
+    assert await sms.web2("iexec-result-dropbox-token", "drop") == 204
+
+
+async def proxy(sms: Client) -> None:
+    assert await sms.web2("iexec-result-iexec-result-proxy-url", "http://of-the-pool", POOL) == 204
+
+
+async def requester_secrets(sms: Client) -> None:
+    assert (await sms.requester("first", "1e5"))[0] == 204
+    assert (await sms.requester("third", "a: 'b'\n\t#c"))[0] == 204
+
+
+async def developer_secret(sms: Client) -> None:
+    assert (await sms.app("yes"))[0] == 204
+
+
+async def everything(sms: Client) -> None:
+    for push in (encryption, proxy, requester_secrets, developer_secret):
+        await push(sms)
+
+
+WANTED = {"1": "first", "2": "never pushed", "3": "third", "0": "first", "x": "first"}
+NO_TOKEN = {"RESULT_STORAGE_PROVIDER": "", "RESULT_STORAGE_PROXY": "", "RESULT_STORAGE_TOKEN": ""}
+ENCRYPTED = {"RESULT_ENCRYPTION": "true", "RESULT_ENCRYPTION_PUBLIC_KEY": "UEVN"}
+REQUESTED = {"IEXEC_REQUESTER_SECRET_1": "1e5", "IEXEC_REQUESTER_SECRET_3": "a: 'b'\n\t#c"}
+DEVELOPED = {"IEXEC_APP_DEVELOPER_SECRET": "yes", "IEXEC_APP_DEVELOPER_SECRET_1": "yes"}
+CASES = {
+    "nothing": Case(),
+    "blank arguments": Case(args=" "),
+    "arguments in quotes": Case(args="--name 'two  words'"),
+    "a dataset": Case(dataset=True),
+    "input files": Case(files=(URL, URL + "2")),
+    "dataset and input files": Case(dataset=True, files=(URL,)),
+    "callback": Case(deal={"callback": APP}, post=NO_TOKEN | {"RESULT_STORAGE_CALLBACK": "true"}),
+    "result encryption": Case(
+        params={"iexec_result_encryption": True},
+        deal={"beneficiary": BENEFICIARY.address},
+        push=encryption,
+        post=ENCRYPTED,
+    ),
+    "callback and encryption": Case(
+        params={"iexec_result_encryption": True},
+        deal={"beneficiary": BENEFICIARY.address, "callback": APP},
+        push=encryption,
+        post=ENCRYPTED | NO_TOKEN | {"RESULT_STORAGE_CALLBACK": "true"},
+    ),
+    "dropbox": Case(
+        params={"iexec_result_storage_provider": "dropbox"},
+        push=dropbox,
+        post={"RESULT_STORAGE_PROVIDER": "dropbox", "RESULT_STORAGE_TOKEN": "drop"},
+    ),
+    "proxy of the pool": Case(push=proxy, post={"RESULT_STORAGE_PROXY": "http://of-the-pool"}),
+    "proxy of the order": Case(
+        params={"iexec_result_storage_proxy": "http://mine"},
+        push=proxy,
+        post={"RESULT_STORAGE_PROXY": "http://mine"},
+    ),
+    "an empty proxy in the order": Case(params={"iexec_result_storage_proxy": ""}, push=proxy),
+    "requester secrets": Case(params={"iexec_secrets": WANTED}, push=requester_secrets, app=REQUESTED),
+    "requester secrets that nobody asks for": Case(push=requester_secrets),
+    "a developer secret": Case(push=developer_secret, app=DEVELOPED),
+    "everything": Case(
+        params={"iexec_result_encryption": True, "iexec_secrets": WANTED},
+        deal={"beneficiary": BENEFICIARY.address},
+        dataset=True,
+        files=(URL,),
+        push=everything,
+        app=REQUESTED | DEVELOPED,
+        post=ENCRYPTED | {"RESULT_STORAGE_PROXY": "http://of-the-pool"},
+    ),
+}
+
+
+def expected(form: Form, case: Case, name: str, key: str) -> dict[str, Any]:
+    """The document; `name` and the task's private `key` are what the SMS makes up."""
+    command = " ".join(part for part in (form.entrypoint, case.args.strip() and case.args) if part)
+    sign = {
+        "IEXEC_TASK_ID": TASK,
+        "SIGN_WORKER_ADDRESS": WORKER.address,
+        "SIGN_TEE_CHALLENGE_PRIVATE_KEY": key,
+    }
+    ids = {"IEXEC_DEAL_ID": DEAL, "IEXEC_TASK_INDEX": "4", "IEXEC_TASK_ID": TASK}
+    files = {"IEXEC_INPUT_FILES_NUMBER": str(len(case.files))}
+    if case.files:
+        files["IEXEC_INPUT_FILES_FOLDER"] = "/iexec_in"
+    numbered = list(enumerate(case.files, 1))
+    urls = {f"IEXEC_INPUT_FILE_URL_{n}": url for n, url in numbered}
+    names = {
+        f"IEXEC_INPUT_FILE_NAME_{n}": "0x" + hashlib.sha256(url.encode()).hexdigest() for n, url in numbered
+    }
+    dataset = {
+        "IEXEC_DATASET_KEY": "dataset key",
+        "IEXEC_DATASET_URL": "/ipfs/QmData",
+        "IEXEC_DATASET_CHECKSUM": "0x" + "cc" * 32,
+        "IEXEC_DATASET_FILENAME": DATASET,
+    }
+    required = {"IEXEC_PRE_COMPUTE_OUT": "/iexec_in", "IS_DATASET_REQUIRED": str(case.dataset).lower()}
+    pre = JAVA | sign | ids | files | urls | required | (dataset if case.dataset else {})
+    address = DATASET if case.dataset else ""
+    app = (
+        {
+            "IEXEC_IN": "/iexec_in",
+            "IEXEC_OUT": "/iexec_out",
+            "IEXEC_BOT_SIZE": "2",
+            "IEXEC_BOT_FIRST_INDEX": "3",
+            "IEXEC_BOT_TASK_INDEX": "4",
+            "IEXEC_DATASET_ADDRESS": address,
+            "IEXEC_DATASET_FILENAME": address,
+        }
+        | ids
+        | files
+        | names
+        | case.app
+    )
+    results = {
+        "RESULT_ENCRYPTION": "false",
+        "RESULT_ENCRYPTION_PUBLIC_KEY": "",
+        "RESULT_STORAGE_CALLBACK": "false",
+        "RESULT_STORAGE_PROVIDER": "ipfs",
+        "RESULT_STORAGE_PROXY": "",
+        "RESULT_STORAGE_TOKEN": "worker token",
+    }
+    shield = {} if form.current else {"fspf_path": "/fspf.pb", "fspf_key": KEY, "fspf_tag": TAG}
+    enclaves = {
+        "app": (stage(MRENCLAVE, command, **shield), app, ("iexec_in", "iexec_out")),
+        "post-compute": (
+            form.stages[1],
+            JAVA | sign | results | case.post,
+            ("iexec_out", "post-compute-tmp"),
+        ),
+    }
+    if case.dataset or case.files:
+        enclaves = {"pre-compute": (form.stages[0], pre, ("iexec_in",))} | enclaves
+    today = {
+        "tolerate": ["debug-mode"],
+        "ignore_advisories": [],
+        "mode": "maa",
+        "url": "https://sharedweu.weu.attest.azure.net",
+    }
+    of_2021 = {
+        "tolerate": [
+            "hyperthreading",
+            "software-hardening-needed",
+            "insecure-igpu",
+            "outdated-tcb",
+            "debug-mode",
+        ],
+        "ignore_advisories": [f"INTEL-SA-{n}" for n in ("00161", "00289", "00334", "00381", "00389")],
+    }
+    return {
+        "name": name,
+        "version": "0.3.10" if form.current else "0.3",
+        "access_policy": {"read": ["CREATOR"], "update": ["NONE" if form.current else "CREATOR"]},
+        "services": [
+            {
+                "name": service,
+                "image_name": f"{service}-image",
+                "pwd": "/",
+                "environment": variables,
+                **enclave,
+            }
+            for service, (enclave, variables, _) in enclaves.items()
+        ],
+        "images": [
+            {
+                "name": f"{service}-image",
+                "volumes": [{"name": volume, "path": f"/{volume}"} for volume in mounts],
+            }
+            for service, (_, _, mounts) in enclaves.items()
+        ],
+        "volumes": [{"name": "iexec_in"}, {"name": "iexec_out"}, {"name": "post-compute-tmp"}],
+        "security": {"attestation": today if form.current else of_2021},
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_session_is_the_one_that_iexecs_sms_makes(on_sms: Run, case: str) -> None:
+    asked = CASES[case]
+    params = {"iexec_args": asked.args, **asked.params}
+    if asked.files:
+        params["iexec_input_files"] = list(asked.files)
+    deal = {"params": json.dumps(params), **asked.deal}
+    if not asked.dataset:
+        deal["dataset"] = Resource(ZERO_ADDRESS, ZERO_ADDRESS, 0)
+
+    async def body(sms: Client) -> None:
+        await sms.ready()
+        await asked.push(sms)
+        for name, form in FORMS.items():
+            if not form.entrypoint and not asked.args.strip():
+                continue  # nothing to start: refused, see test_sessions
+            vars(sms.chain).update(vars(ledger()))
+            sms.chain.change_deal(**deal)
+            sms.chain.register(form.fingerprint)
+            session = await sms.made()
+            made = yaml.safe_load(sms.posted[-1])
+            assert re.fullmatch("[0-9A-Za-z]{10}0000" + TASK, made["name"])
+            key = made["services"][-1]["environment"]["SIGN_TEE_CHALLENGE_PRIVATE_KEY"]
+            assert re.fullmatch("0x[0-9a-f]{64}", key)
+            assert made == expected(form, asked, made["name"], key), name
+            assert session.service("app") is not None
+
+    on_sms(body)
+
+
+def test_the_environment_of_a_deal_of_another_requester_has_none_of_these_secrets(on_sms: Run) -> None:
+    async def body(sms: Client) -> None:
+        await sms.ready()
+        await requester_secrets(sms)
+        params = json.dumps({"iexec_args": "x", "iexec_secrets": WANTED})
+        sms.chain.change_deal(params=params, requester=Account.create().address)
+        await sms.made()
+        assert "IEXEC_REQUESTER_SECRET" not in sms.posted[-1]
+        sms.chain.change_deal(requester=REQUESTER.address)
+        await sms.made()
+        assert "IEXEC_REQUESTER_SECRET_1" in sms.posted[-1]
+
+    on_sms(body)
