@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import ssl
+import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.localnet.cas.cas_world import KEY, SECRET, World, session
+from tests.localnet.cas.cas_world import APP, KEY, SECRET, World, session
 from workflows.core.failure import Failed
 from workflows.localnet.cas import tls
 from workflows.scone.session import render
@@ -60,19 +62,68 @@ def test_a_text_that_is_no_session_is_refused_with_line_and_reason(on_cas: On) -
     on_cas(body)
 
 
-def test_without_a_certificate_that_cas_knows_there_is_no_connection(on_cas: On) -> None:
+def test_any_client_certificate_is_taken_and_its_key_is_who_comes(on_cas: On) -> None:
+    """As SCONE's CAS does: `curl --cert --key` with a self-signed certificate, EC or RSA, of either TLS version."""
+
     async def body(world: World) -> None:
-        unknown = tls.client_pair(world.folder / "elsewhere", "unknown")
-        for pair in (None, unknown):
-            context = tls.client_context(pair, world.root.read_text())
-            with pytest.raises((aiohttp.ClientError, OSError, ssl.SSLError)):
+        folder = world.folder / "elsewhere"
+        folder.mkdir()
+        for name, kind in (("ec", ["ec", "-pkeyopt", "ec_paramgen_curve:P-384"]), ("rsa", ["rsa:2048"])):
+            certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
+            made = ["openssl", "req", "-x509", "-nodes", "-newkey", *kind, "-subj", f"/CN={name}"]
+            made += ["-keyout", str(key), "-out", str(certificate)]
+            subprocess.run(made, check=True, capture_output=True)
+            pair = tls.Pair(certificate, key)
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                context = tls.client_context(pair, world.root.read_text())
+                context.maximum_version = version
+                text = render(session(f"{name}-{version.value}"))
                 async with aiohttp.ClientSession() as http:
-                    await http.post(f"{world.cas.url}/session", data=render(session()), ssl=context)
-        world.cas.enrol(unknown.certificate.read_text())
-        context = tls.client_context(unknown, world.root.read_text())
-        async with aiohttp.ClientSession() as http:
-            answer = await http.post(f"{world.cas.url}/session", data=render(session()), ssl=context)
-            assert answer.status == 201
+                    answer = await http.post(f"{world.cas.url}/session", data=text, ssl=context)
+                    assert answer.status == 201
+                    answer = await http.get(
+                        f"{world.cas.url}/v1/sessions/{name}-{version.value}", ssl=context
+                    )
+                    assert answer.status == 200
+            assert (await world.request("GET", f"/v1/sessions/{name}-{version.value}"))[0] == 404
+
+    on_cas(body)
+
+
+def test_without_a_certificate_nothing_but_public_values_is_served(on_cas: On) -> None:
+    async def body(world: World) -> None:
+        await world.client().post(render(session("open", read=("ANY",))))
+        refusal = (403, {"error": "a client certificate is needed"})
+        assert await world.request("POST", "/session", render(session()), client=None) == refusal
+        assert await world.request("POST", "/v1/sessions", render(session()), client=None) == refusal
+        assert await world.request("GET", "/v1/sessions/open", client=None) == refusal
+
+    on_cas(body)
+
+
+def test_a_namespace_decides_who_creates_sessions_in_it(on_cas: On) -> None:
+    async def body(world: World) -> None:
+        friend = tls.key_hash(world.cas.client("friend").der())
+
+        async def post(name: str, client: str = "sms", **changes: Any) -> tuple[int, Any]:
+            return await world.request("POST", "/session", render(session(name, **changes)), client=client)
+
+        assert (await post("team/app"))[0] == 404  # first its namespace
+        status, made = await post("team", create_sessions=("CREATOR", friend))
+        assert status == 201
+        assert (await post("team/one"))[0] == 201
+        assert (await post("team/two", "friend"))[0] == 201
+        assert (await post("team/three", "stranger"))[0] == 403
+        assert (await post("team/one/deep", "friend"))[0] == 403  # without a list, who may update may create
+        assert (await post("team/one/deep"))[0] == 201
+        await post("sealed", create_sessions=("NONE",))
+        assert (await post("sealed/app"))[0] == 403
+        await post("park", create_sessions=("ANY",))
+        assert (await post("park/app", "stranger"))[0] == 201
+        assert (await post("team/four", namespace_hash="0" * 64))[0] == 409
+        assert (await post("team/four", namespace_hash=made["hash"]))[0] == 201
+        world.measured = APP
+        assert (await world.attested("team/two/app")).environment == {"SECRET": SECRET}
 
     on_cas(body)
 
