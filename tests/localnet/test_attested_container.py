@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,12 @@ from workflows.localnet.cas.server import Cas
 from workflows.localnet.images import stand_in
 from workflows.localnet.las import Las, Measurer, peers
 from workflows.localnet.relay import Relay, Route
-from workflows.scone.session import Attestation, Service, Session, render
+from workflows.scone.session import Attestation, Image, Injected, Secret, Service, Session, render
 from workflows.sgx.pki import development_pki
 from workflows.sgx.quote import Quoter
 
 pytestmark = pytest.mark.engine
+SECRET = Secret("word", "ascii", value="s3cret")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def test_only_the_measured_enclave_gets_the_session(engine: Engine, tmp_path: Pa
         engine.remove(base.image, force=True)
 
 
-async def story(engine: Engine, image: str, root: str, folder: Path) -> None:
+async def story(engine: Engine, base: str, root: str, folder: Path) -> None:
     pki = development_pki(folder / "keys")
     cas = Cas(folder / "cas", pki)
     await cas.start()
@@ -52,41 +54,58 @@ async def story(engine: Engine, image: str, root: str, folder: Path) -> None:
     relay = Relay(engine, root, network, routes)
     await relay.start()
 
-    def start(service: str, heap: str = "32M") -> Ran:
+    def start(config_id: str, heap: str = "32M") -> Ran:
         environment = {
             "SCONE_MODE": "auto",
             "SCONE_HEAP": heap,
-            "SCONE_CONFIG_ID": f"one/{service}",
+            "SCONE_CONFIG_ID": config_id,
             "SCONE_CAS_ADDR": "cas",
             "SCONE_LAS_ADDR": "las",
         }
         command = ["python3", "-c", "print('the image says this, not the session')"]
-        return engine.run(
-            image, command[1:], entrypoint=command[:1], environment=environment, network=network
-        )
+        return engine.run(base, command[1:], entrypoint=command[:1], environment=environment, network=network)
 
     try:
         hashes = {"SCONE_HASH": "1", "SCONE_HEAP": "32M"}
-        mrenclave = engine.run(image, [], entrypoint=["python3"], environment=hashes).out.strip()
-        program = "import os; print(os.environ['SECRET'], 'SCONE_CONFIG_ID' in os.environ)"
+        mrenclave = engine.run(base, [], entrypoint=["python3"], environment=hashes).out.strip()
+        seen = "os.environ['SECRET'], open('/etc/app.conf').read(), 'SCONE_CONFIG_ID' in os.environ"
+        program = f"import os; print({seen})"
         command = ("python3", "-c", program)
-        app = Service("app", mrenclaves=(mrenclave,), command=command, environment={"SECRET": "s3cret"})
-        other = Service("other", mrenclaves=("00" * 32,), command=command, environment={"SECRET": "never"})
+        app = Service(
+            "app",
+            "image",
+            mrenclaves=(mrenclave,),
+            command=command,
+            environment={"SECRET": "$$SCONE::word$$"},
+        )
+        other = replace(app, name="other", mrenclaves=("00" * 32,))
+        image = Image("image", injection_files=(Injected("/etc/app.conf", "$$SCONE::word$$"),))
         rules = Attestation(tolerate=("debug-mode",))
-        await client.post(render(Session("one", (app, other), attestation=rules)))
+        one = Session("one", (app, other), images=(image,), secrets=(SECRET,), attestation=rules)
+        await client.post(render(one))
+        await client.post(render(replace(one, name="strict", attestation=Attestation())))
 
-        ran = await asyncio.to_thread(start, "app")
-        assert (ran.code, ran.out.strip()) == (0, "s3cret False"), ran.err
-        assert "SIMULATED" in ran.err
-
-        ran = await asyncio.to_thread(start, "app", "64M")
-        assert ran.code == 243
-        assert f"expected {mrenclave}, actual " in ran.err
-
-        ran = await asyncio.to_thread(start, "other")
-        assert ran.code == 243
-        assert f"expected {'00' * 32}, actual {mrenclave}" in ran.err
-        assert "never" not in ran.out + ran.err
+        attempts = {
+            "fits": await asyncio.to_thread(start, "one/app"),
+            "heap": await asyncio.to_thread(start, "one/app", "64M"),
+            "service": await asyncio.to_thread(start, "one/other"),
+            "debug": await asyncio.to_thread(start, "strict/app"),
+            "session": await asyncio.to_thread(start, "two/app"),
+        }
+        told = [name for name, ran in attempts.items() if "s3cret" in ran.out + ran.err]
+        assert told == ["fits"], attempts["fits"].err
+        assert attempts["fits"].out.strip() == "s3cret s3cret False"
+        assert "SIMULATED" in attempts["fits"].err
+        assert {name: ran.code for name, ran in attempts.items() if name != "fits"} == dict.fromkeys(
+            ("heap", "service", "debug", "session"), 243
+        )
+        for name, reason in (
+            ("heap", f"expected {mrenclave}, actual "),
+            ("service", f"expected {'00' * 32}, actual {mrenclave}"),
+            ("debug", 'debug mode, which session "strict" does not tolerate'),
+            ("session", 'session "two" not found'),
+        ):
+            assert reason in attempts[name].err
     finally:
         await relay.stop()
         await cas.stop()

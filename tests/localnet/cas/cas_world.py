@@ -6,6 +6,8 @@ import asyncio
 import base64
 import json
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,12 @@ import aiohttp
 from workflows.localnet.cas import tls
 from workflows.localnet.cas.client import CasClient
 from workflows.localnet.cas.server import Cas
+from workflows.localnet.las import Las, Measured
 from workflows.localnet.runtime.attest import Session as Received
 from workflows.localnet.runtime.attest import attest
 from workflows.scone.session import Attestation, Image, Mount, Rule, Service, Session, Volume
+from workflows.sgx.pki import development_pki
+from workflows.sgx.quote import Quoter
 
 APP, OTHER, KEY, TAG = "54" * 32, "99" * 32, "3b" * 32, "b8" * 16
 SECRET = "the dataset's key"
@@ -105,3 +110,26 @@ class World:
             return answer
         finally:
             writer.close()
+
+
+@asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[World]:
+    """CAS and LAS on loopback, their state in `folder`."""
+    pki = development_pki(folder / "keys")
+    root = folder / "root.pem"
+    root.write_text(pki.root_pem)
+    cas = Cas(folder / "cas", pki)
+    await cas.start()
+    world = World(cas, root, folder)
+
+    def inspect(ip: str) -> Measured:
+        return Measured(world.measured, "container", "python3")
+
+    las = Las(inspect, Quoter(pki).quote)
+    server = await asyncio.start_server(lambda r, w: las.serve(r, w, "10.0.0.2"), "127.0.0.1", 0)
+    world.las_port = server.sockets[0].getsockname()[1]
+    try:
+        yield world
+    finally:
+        server.close()
+        await cas.stop()

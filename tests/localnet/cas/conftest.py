@@ -1,43 +1,16 @@
-"""CAS and LAS on loopback, and enclaves that are the runtime's own attestation code."""
+"""A running CAS for tests."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from tests.localnet.cas.cas_world import World
-from workflows.localnet.cas.server import Cas
-from workflows.localnet.las import Las, Measured
-from workflows.sgx.pki import development_pki
-from workflows.sgx.quote import Quoter
+from tests.localnet.cas.cas_world import World, running
 
 Body = Callable[[World], Awaitable[None]]
-
-
-@asynccontextmanager
-async def running(folder: Path) -> AsyncIterator[World]:
-    pki = development_pki(folder / "keys")
-    root = folder / "root.pem"
-    root.write_text(pki.root_pem)
-    cas = Cas(folder / "cas", pki)
-    await cas.start()
-    world = World(cas, root, folder)
-
-    def inspect(ip: str) -> Measured:
-        return Measured(world.measured, "container", "python3")
-
-    las = Las(inspect, Quoter(pki).quote)
-    server = await asyncio.start_server(lambda r, w: las.serve(r, w, "10.0.0.2"), "127.0.0.1", 0)
-    world.las_port = server.sockets[0].getsockname()[1]
-    try:
-        yield world
-    finally:
-        server.close()
-        await cas.stop()
 
 
 @pytest.fixture
