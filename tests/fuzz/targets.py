@@ -17,7 +17,7 @@ from pathlib import Path
 from workflows.commands.measure import Measure
 from workflows.core.failure import Failed
 from workflows.core.text import MAX_LINE, clean
-from workflows.scone import lint_reproducible, record, signer_info
+from workflows.scone import lint_reproducible, record, session, signer_info
 from workflows.scone import printouts as readers
 from workflows.scone.difference import compare
 from workflows.sgx.inspection import inspect
@@ -93,6 +93,18 @@ def dockerfiles(data: bytes) -> None:
             raise AssertionError(f"not one clear line: {finding!r}")
 
 
+def sessions(data: bytes) -> None:
+    """A text posted to CAS: a session that is written as it was read, or one clear line."""
+    try:
+        found = session.parse(data)
+    except session.SessionError as error:
+        if error.line < 1 or error.reason != clean(error.reason) or len(error.reason) > 2000:
+            raise AssertionError(f"not one clear line: {error}") from error
+        return
+    if session.parse(session.render(found)) != found:
+        raise AssertionError("it is not written as it was read")
+
+
 def _clear(failure: Failed) -> None:
     if failure.message != clean(failure.message):
         raise AssertionError(f"not one clear line: {failure.message!r}") from failure
@@ -160,6 +172,23 @@ def recipes() -> Iterator[bytes]:
     yield b"FROM a\nRUN <<EOF\nnpm i -g x@1 y\ngit clone https://z\nEOF\nRUN date `date`\nCOPY . .\n"
 
 
+def policies() -> Iterator[bytes]:
+    from tests.localnet.cas.cas_world import session as example
+    from tests.localnet.cas.test_secrets import written
+
+    yield session.render(example()).encode()
+    yield written().encode()
+    rule = f"{{mrenclave: [{'11' * 32}], signer: {{mrsigner: {'22' * 32}, isvprodid: 8, isvsvn_min: 3}}}}"
+    yield (
+        "name: a/b\nversion: '0.3.10'\nsalt: " + "ab" * 16 + "\nnamespace_hash: " + "cd" * 32 + "\n"
+        f"access_policy: {{read: ANY, update: [CREATOR, {'ef' * 32}], create_sessions: [NONE]}}\n"
+        f"services:\n- name: app\n  command: a 'b c'\n  attestation: &r [{rule}]\n"
+        "- {name: b, attestation: *r, fspf_update_policy: rollback_protected_reinitializable}\n"
+        "security: {singleton_enclaves: false, attestation: {mode: maa, tolerate: [debug-mode],"
+        " ignore_advisories: '*'}}\n"
+    ).encode()
+
+
 TARGETS = {
     "enclaves": Target(measure, enclaves),
     "streams": Target(measure, streams),
@@ -167,5 +196,6 @@ TARGETS = {
     "quotes": Target(measure, quotes),
     "records": Target(records, builds),
     "printouts": Target(printouts, prints),
+    "sessions": Target(sessions, policies),
     "dockerfiles": Target(dockerfiles, recipes),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,8 @@ services:
 """
 
 RULE = 'name: s\nversion: "0.3"\nservices:\n  - name: app\n    attestation: '
+
+LAUGHTER = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopqrs"))
 
 names = st.from_regex(r"[A-Za-z0-9_\-.~]{1,20}", fullmatch=True)
 hex64 = st.binary(min_size=32, max_size=32).map(bytes.hex)
@@ -314,7 +317,8 @@ def test_an_enclave_is_named_by_alternatives_of_hash_and_signer(
         ),
         (MINIMAL + 'security: {attestation: {ignore_advisories: "*"}}\n', 6, "debug-mode only"),
         (MINIMAL + "security: {attestation: {ignore_advisories: [x]}}\n", 6, "not an Intel advisory"),
-        ("x: &a [*a]\n", 1, "needs version"),
+        ("x: &a [*a]\n", 1, "more than 131072 values"),
+        (f"{LAUGHTER}x: [*s]\n", 1, "more than 131072 values"),
         (MINIMAL + "x" * (1 << 20), 1, "larger"),
     ],
 )

@@ -11,8 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from workflows.scone.session_writer import render as render  # the other half of `parse`
+
+if TYPE_CHECKING:
+    import yaml
 
 CREATOR, ANY, NONE = "CREATOR", "ANY", "NONE"
 TOLERATIONS = (
@@ -27,6 +31,7 @@ TOLERATIONS = (
 )
 MODES = ("hardware", "none", "maa")
 MAX_SIZE = 1 << 20
+MAX_NODES = 1 << 17  # with what its aliases stand for
 MAX_COMMAND = 1 << 17
 HIGHEST = 0xFFFF  # product ids and security versions are 16 bits
 INJECTED_MODE = 0o700
@@ -227,7 +232,19 @@ def parse(text: str | bytes) -> Session:
         raise SessionError(1, f"not YAML: {type(error).__name__}") from None
     if node is None:
         raise SessionError(1, "the session is empty")
+    if _weight(node, {}) > MAX_NODES:
+        raise SessionError(1, f"the session holds more than {MAX_NODES} values, aliases counted")
     return read(node)
+
+
+def _weight(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many nodes there are, each as often as it is meant; one that holds itself is endless."""
+    if id(node) not in known:
+        known[id(node)] = MAX_NODES + 1
+        children = node.value if isinstance(node.value, list) else ()
+        pairs = [each for child in children for each in (child if isinstance(child, tuple) else (child,))]
+        known[id(node)] = 1 + sum(_weight(each, known) for each in pairs)
+    return known[id(node)]
 
 
 def _decode(data: bytes) -> str:

@@ -179,7 +179,7 @@ def _environment(fields: Fields, secrets: tuple[s.Secret, ...]) -> dict[str, str
         if not s.VARIABLE.fullmatch(name) or "\0" in value:
             refuse(key, f"{name[:140]!r} cannot be an environment variable")
         if name.startswith("\\@\\@"):
-            refuse(key, f"{name[:140]} is not served: the host has no say in the environment here")
+            refuse(key, f"{name[:140]!r} is not served: the host has no say in the environment here")
         session_secrets.placeholders(node, value, secrets)
         values[name] = value
     return values

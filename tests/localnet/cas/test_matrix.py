@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.localnet.cas.cas_world import APP, OTHER, SECRET, World, ruled, session
+from tests.sgx.quotes import Platform
 from workflows.localnet.cas.attestation import report_data
 from workflows.scone.session import Attestation, Rule, Service, Signer, render
 from workflows.sgx.pki import development_pki
@@ -37,6 +38,7 @@ class Row:
     nonce: bytes | None = None
     certificate: bytes | None = None
     foreign: bool = False
+    live: bool = False
     spoil: int | None = None
 
 
@@ -58,6 +60,7 @@ ROWS = {
     "a stale nonce": Row("another connection", nonce=bytes(32)),
     "another CAS's certificate": Row("another connection", certificate=b"another certificate"),
     "another root": Row("does not verify", foreign=True),
+    "a machine whose quotes do not say SIMULATED": Row("expected root", live=True),
     "a changed report": Row("does not verify", spoil=48 + 64),
     "a changed signature": Row("does not verify", spoil=436),
 }
@@ -79,7 +82,8 @@ def sessions() -> list[str]:
 async def attempt(world: World, row: Row, quoter: Quoter) -> dict[str, Any]:
     def quote(nonce: bytes, certificate: bytes) -> bytes:
         data = report_data(row.nonce or nonce, row.bound or row.asked, row.certificate or certificate)
-        made = bytearray(quoter.attest(replace(row.report, report_data=data)))
+        report = replace(row.report, report_data=data)
+        made = bytearray(Platform().quote(body=report.pack()) if row.live else quoter.attest(report))
         if row.spoil is not None:
             made[row.spoil] ^= 1
         return bytes(made)
