@@ -404,6 +404,7 @@ SECRETS = """secrets:
             "an IP address",
         ),
         ("secrets: [{name: a, kind: ascii, export_public: maybe}]", "'maybe' is none of true, false"),
+        (f"secrets: [{', '.join(f'{{name: a{n}, kind: ascii}}' for n in range(65))}]", "at most 64 secrets"),
         ("images: [{name: i, injection_files: [etc/x]}]", "not an absolute path"),
         ("images: [{name: i, injection_files: [{content: x}]}]", "needs a path"),
         ("images: [{name: i, injection_files: [/a, {path: /a}]}]", "'/a' is there twice"),

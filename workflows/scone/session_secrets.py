@@ -20,6 +20,7 @@ PLACEHOLDER = re.compile(r"\$\$SCONE::(.{1,300}?)\$\$", re.DOTALL)
 ESCAPE = "|escape(json)"
 KEY_TYPES = ("P-256", "P-384", "Ed25519", "RSA-2048", "RSA-3072")
 MOST_BYTES = 1 << 16
+MOST = 64  # of a session: CAS makes them all while the client waits
 
 # The fields of each kind that is served, beside name, kind and export_public.
 FIELDS = {
@@ -87,7 +88,9 @@ def read(node: yaml.Node) -> s.Secret:
 
 
 def check(nodes: list[yaml.Node], secrets: tuple[s.Secret, ...]) -> None:
-    """Every secret that another one names is there and of the right kind, and nobody issues itself."""
+    """Not too many; what one names is there and of the right kind, and nobody issues itself."""
+    if len(secrets) > MOST:
+        refuse(nodes[MOST], f"a session has at most {MOST} secrets here")
     known = {secret.name: secret for secret in secrets}
     for node, secret in zip(nodes, secrets, strict=True):
         for field, kind in (("private_key", "private-key"), ("issuer", "x509-ca")):

@@ -199,6 +199,21 @@ def test_only_what_is_exported_is_shown_and_that_to_everybody(on_cas: On) -> Non
     on_cas(body)
 
 
+def test_an_empty_value_that_is_given_is_the_value(on_cas: On) -> None:
+    async def body(world: World) -> None:
+        text = f"""
+name: one
+version: "0.3"
+services: [{{name: app, mrenclaves: [{APP}], command: run, environment: {{A: "[$$SCONE::a$$$$SCONE::b:hex$$]"}}}}]
+secrets: [{{name: a, kind: ascii, value: ""}}, {{name: b, kind: binary, value: ""}}]
+security: {{attestation: {{tolerate: [debug-mode]}}}}
+"""
+        await world.client().post(text)
+        assert (await configured(world))["A"] == "[]"
+
+    on_cas(body)
+
+
 def test_an_enclave_that_is_not_the_services_gets_no_secret(on_cas: On) -> None:
     async def body(world: World) -> None:
         await world.client().post(written())

@@ -171,5 +171,8 @@ def test_an_update_keeps_the_keys_of_volumes_and_the_owner(on_cas: On) -> None:
         assert [v.key for v in before.volumes] == [v.key for v in after.volumes]
         assert (await world.request("GET", "/v1/sessions/one"))[0] == 200
         assert (await world.request("GET", "/v1/sessions/one", client="stranger"))[0] == 404
+        earlier = f"/v1/sessions/one?hash={digest}"  # the predecessor is still to be read
+        assert await world.request("GET", earlier) == (200, {"session": render(first), "hash": digest})
+        assert (await world.request("GET", earlier, client="stranger"))[0] == 404
 
     on_cas(body)

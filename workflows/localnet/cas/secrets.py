@@ -42,7 +42,8 @@ def make(wanted: Iterable[Secret], kept: Mapping[str, bytes]) -> dict[str, bytes
             for other in (secret.private_key, secret.issuer):
                 if other is not None:
                     value(known[other])
-            values[secret.name] = _given(secret) or kept.get(secret.name) or _new(secret, known, values)
+            given = _given(secret) if secret.value is not None else kept.get(secret.name)
+            values[secret.name] = _new(secret, known, values) if given is None else given
         return values[secret.name]
 
     for secret in known.values():
@@ -144,10 +145,9 @@ def _spellings(secret: Secret, form: str) -> list[str]:
     return [plain] if is_bytes(secret.kind, form) else [plain, plain + ESCAPE]
 
 
-def _given(secret: Secret) -> bytes | None:
-    if secret.value is None:
-        return None
-    return bytes.fromhex(secret.value) if secret.kind == "binary" else secret.value.encode()
+def _given(secret: Secret) -> bytes:
+    value = secret.value or ""
+    return bytes.fromhex(value) if secret.kind == "binary" else value.encode()
 
 
 def _new(secret: Secret, known: Mapping[str, Secret], values: Mapping[str, bytes]) -> bytes:

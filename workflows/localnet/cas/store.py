@@ -21,6 +21,9 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
   name TEXT PRIMARY KEY, hash TEXT NOT NULL, creator TEXT NOT NULL, text BLOB NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS earlier (
+  name TEXT NOT NULL, hash TEXT NOT NULL, text BLOB NOT NULL, PRIMARY KEY (name, hash)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS volumes (
   session TEXT NOT NULL, volume TEXT NOT NULL, key BLOB NOT NULL, PRIMARY KEY (session, volume)
 ) WITHOUT ROWID;
@@ -69,6 +72,7 @@ class SessionStore:
             else:
                 owner, old = str(row[1]), language.parse(self._text(session.name, row[2]))
                 _may_update(session, old, str(row[0]), owner, creator)
+                sql.execute("INSERT OR REPLACE INTO earlier VALUES (?, ?, ?)", (session.name, row[0], row[2]))
             sql.execute(
                 "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?)",
                 (session.name, digest, owner, self._vault.seal(text, _context(session.name))),
@@ -85,12 +89,20 @@ class SessionStore:
         text = self._text(name, row[2])
         return Stored(language.parse(text), str(row[0]), str(row[1]), text)
 
-    def read(self, name: str, reader: str) -> Stored:
-        """A session for a client, by its read policy; one that may not be read looks absent."""
+    def read(self, name: str, reader: str, digest: str | None = None) -> tuple[bytes, str]:
+        """A session's text and hash, or those of an earlier `digest`, for whom the current policy lets read.
+
+        What may not be read looks absent.
+        """
         found = self.get(name)
         if found is None or not _allows(found.session.read, found.creator, reader):
             raise Refused(404, f'session "{name}" not found, or this client certificate may not read it')
-        return found
+        if digest is None or digest == found.hash:
+            return found.text, found.hash
+        row = self._database.one("SELECT text FROM earlier WHERE name = ? AND hash = ?", name, digest)
+        if row is None:
+            raise Refused(404, f'session "{name}" never had this hash; it has {found.hash}')
+        return self._text(name, row[0]), digest
 
     def volume_key(self, session: str, volume: str) -> str:
         """The key of a session's volume, 64 hex. KeyError: no such volume."""

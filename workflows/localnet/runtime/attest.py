@@ -120,6 +120,9 @@ def _session(answer: "Mapping[str, Any]") -> Session:
         raise NotAttested("the session has no command")
     if not isinstance(environment, dict) or not all(isinstance(value, str) for value in environment.values()):
         raise NotAttested("the session's environment is not made of texts")
+    secrets = given.get("secrets") or {}
+    if not isinstance(secrets, dict):
+        raise NotAttested("the session's secrets are not named")
     path = given.get("fspf_path") or ""
     return Session(
         command,
@@ -130,7 +133,7 @@ def _session(answer: "Mapping[str, Any]") -> Session:
         _hex(given, "fspf_tag", 16).hex() if path else "",
         [_volume(volume) for volume in given.get("volumes") or []],
         [_injected(file) for file in given.get("files") or []],
-        {name: _bytes(value) for name, value in (given.get("secrets") or {}).items()},
+        {name: _bytes(value) for name, value in secrets.items()},
     )
 
 
