@@ -124,9 +124,8 @@ class _Introduction:
 
 def _leaf(message: bytes, *, named: bool) -> bytes:
     """The first certificate (DER) of a Certificate message; empty when there is none."""
-    at = 4 + (
-        1 + message[4] if named and len(message) > 4 else 0
-    )  # 1.3 has a request context before the list
+    context = 1 + message[4] if named and len(message) > 4 else 0  # of the request, before the list; 1.3 only
+    at = 4 + context
     length = int.from_bytes(message[at + 3 : at + 6], "big")
     return message[at + 6 : at + 6 + length]
 
