@@ -10,6 +10,7 @@ demo: setup
 
 # In CI a missing engine is a failure, not a reason to skip. More options: make test ARGS="-k chain"
 test: setup
+	@.ci/test-tools
 	$(if $(CI),CREAMTEA_REQUIRE_ENGINE=1) $(RUN)/python -m pytest $(ARGS)
 
 check: .venv/.ready

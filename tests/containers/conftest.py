@@ -52,7 +52,10 @@ def busybox(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     if found and b"/ld-linux" not in (data := Path(found).read_bytes()):
         return data
     folder = tmp_path_factory.mktemp("busybox")
-    subprocess.run(["apt-get", "download", "busybox-static"], cwd=folder, check=True, capture_output=True)
+    get = ["apt-get", "download", "busybox-static"]
+    if subprocess.run(get, cwd=folder, capture_output=True).returncode:  # no package lists yet
+        subprocess.run(["apt-get", "update"], check=True, capture_output=True)
+        subprocess.run(get, cwd=folder, check=True, capture_output=True)
     package = next(folder.glob("busybox-static_*.deb"))
     subprocess.run(["dpkg-deb", "-x", package, folder / "root"], check=True)
     return (folder / "root" / "bin" / "busybox").read_bytes()

@@ -172,7 +172,7 @@ class Flaky:
 
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("tag", ["", '"v1"', 'W/"weak"'])
-@pytest.mark.parametrize("sha256", [SHA256, None])
+@pytest.mark.parametrize("sha256", [pytest.param(SHA256, id="known"), pytest.param(None, id="unknown")])
 def test_a_broken_download_goes_on_or_begins_again(
     tmp_path: Path, ranges: bool, tag: str, sha256: str | None
 ) -> None:
