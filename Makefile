@@ -11,7 +11,7 @@ demo: setup
 # In CI a missing engine is a failure, not a reason to skip. More options: make test ARGS="-k chain"
 test: setup
 	@.ci/test-tools
-	$(if $(CI),CREAMTEA_REQUIRE_ENGINE=1) $(RUN)/python -m pytest $(ARGS)
+	$(if $(CI),CREAMTEA_REQUIRE_ENGINE=1) $(RUN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 check: .venv/.ready
 	$(BIN)/ruff check
