@@ -66,11 +66,13 @@ class TestChanged:
         assert run.written("report.json")["total"] == 1300
 
     def test_deploy_sends_nothing_while_nothing_changes(
-        self, house: House, network: dict[str, Any], project: Path
+        self, house: House, network: dict[str, Any], project: Path, image: str
     ) -> None:
         before = Tally.of(network)
         (project / "main.py").touch()
         (project / "rules" / "rounding.pyc").write_bytes(b"a cache that goes into no image")
+        built = house.engine.require(image).id
+        house.engine.tag(house.altered(image), image)  # another image under the name, labels and all
         ended = house.onboard(project, workflow="deploy")
         run = ended.run()
         assert ended.code == 0, run.error
@@ -78,6 +80,7 @@ class TestChanged:
         assert tuple(run.outcomes) == steps
         assert [run.outcome(step) for step in steps[-3:]] == ["skipped"] * 3
         assert Tally.of(network) == before
+        assert house.engine.require(image).id == built
 
     def test_another_heap_is_another_enclave(
         self, house: House, network: dict[str, Any], project: Path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from workflows.steps import world
 if TYPE_CHECKING:
     from workflows.containers.build import Built
     from workflows.containers.context import Context as BuildContext
+    from workflows.containers.engine import Engine
 
 INPUTS = "creamtea.inputs"
 OURS = ("creamtea.toml", "creamtea-results")  # they change with every run and belong in no image
@@ -83,16 +84,27 @@ class Build(Step):
         return {"image": ctx["image"], "builder": ctx["builder"], "context": self._digest(ctx), **twice}
 
     def done(self, ctx: Context) -> Done | None:
-        found = world.engine(ctx).image(str(ctx["image"]))
-        if found is None or found.labels.get(INPUTS) != self._digest(ctx):
+        engine, name = world.engine(ctx), str(ctx["image"])
+        if ctx.previous is not None:
+            before = dict(ctx.previous.data["outputs"])
+            if engine.image(str(before.get("image_id"))) is not None:
+                return Done(
+                    before, f"{name} was built from these very inputs", self._named(engine, before, name)
+                )
+        found = engine.image(name)
+        if found is None or found.labels.get(INPUTS) != self._digest(ctx) or ctx["twice"]:
             return None
         log = str(ctx.run_dir / "steps" / "build.log")
-        outputs = {"image": ctx["image"], "image_id": found.id, "seconds": 0.0, "log": log}
-        if ctx.previous is not None and ctx.previous.data["outputs"].get("image_id") == found.id:
-            outputs = dict(ctx.previous.data["outputs"])
-        elif ctx["twice"]:
-            return None
-        return Done(outputs, f"{ctx['image']} was built from these very inputs")
+        outputs = {"image": name, "image_id": found.id, "seconds": 0.0, "log": log}
+        return Done(outputs, f"{name} was built from these very inputs")
+
+    @staticmethod
+    def _named(engine: Engine, before: Mapping[str, Any], name: str) -> tuple[Event, ...]:
+        """Give the image its name back when another one got it meanwhile: equal inputs have another random key."""
+        if (now := engine.image(name)) is not None and now.id == before["image_id"]:
+            return ()
+        engine.tag(str(before["image_id"]), name)
+        return (Noted(text=f"{name} is that image again; the name had gone to another one, or was removed"),)
 
     def run(self, ctx: Context) -> Work:
         from workflows.containers.build import build
