@@ -106,7 +106,7 @@ def _install(emit: Emit) -> Toolchain:
         started = now()
         emit(TaskChanged(task="toolchain", title=_TITLE, state="running", started=started))
         try:
-            _fetch(home, emit)
+            fetch(_NPM, home, emit)
         except BaseException:
             emit(TaskChanged(task="toolchain", title=_TITLE, state="failed", started=started, ended=now()))
             raise
@@ -120,11 +120,17 @@ def _install(emit: Emit) -> Toolchain:
     return ready
 
 
-def _fetch(home: Path, emit: Emit) -> None:
+def fetch(lock: Path, home: Path, emit: Emit) -> None:
+    """Install what the package-lock.json in the folder `lock` pins as the folder `home`, whole or not at all.
+
+    No install script runs. Unavailable when npm is not there, or cannot fetch it.
+    """
     npm = npm_command() or _install_node(emit)
     with tempfile.TemporaryDirectory(prefix=".install-", dir=home.parent) as scratch:
         project = Path(scratch) / "npm"
-        shutil.copytree(_NPM, project, ignore=shutil.ignore_patterns("node_modules"))
+        project.mkdir()
+        for name in ("package.json", "package-lock.json"):
+            shutil.copyfile(lock / name, project / name)
         _run(
             [*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier"],
             emit,
