@@ -15,7 +15,7 @@ from workflows.core.failure import Failed
 from workflows.iexec import ids, multiaddr
 from workflows.iexec.connection import Connection
 from workflows.iexec.ids import ZERO_ADDRESS, unhex
-from workflows.iexec.orders import Domain, Order
+from workflows.iexec.orders import KINDS, Domain, Order
 from workflows.iexec.records import (
     Account,
     App,
@@ -23,6 +23,7 @@ from workflows.iexec.records import (
     Dataset,
     Deal,
     Kind,
+    Matching,
     NewApp,
     NewDataset,
     Resource,
@@ -216,6 +217,21 @@ class Hub(Connection):
                 argument_filters={"workerpool": ids.address(workerpool)},
             )
         return ["0x" + bytes(log["args"]["dealid"]).hex() for log in logs]
+
+    def matches(self, from_block: int = 0) -> list[Matching]:
+        """All matches of orders from a block on, oldest first."""
+        with self.answers():
+            logs = self.hub.events.OrdersMatched().get_logs(from_block=from_block)
+        return [
+            Matching(
+                "0x" + bytes(log["args"]["dealid"]).hex(),
+                {kind: "0x" + bytes(log["args"][kind.replace("order", "Hash")]).hex() for kind in KINDS},
+                int(log["args"]["volume"]),
+                int(log["blockNumber"]),
+                "0x" + bytes(log["transactionHash"]).hex(),
+            )
+            for log in logs
+        ]
 
     def predict_app(self, new: NewApp) -> str:
         """The address that an app gets, or has."""

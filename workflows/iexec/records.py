@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
@@ -173,3 +174,14 @@ class Match:
 
     dealid: str
     volume: int
+
+
+@dataclass(frozen=True)
+class Matching:
+    """A match as the chain's log has it: the hash of each order by its kind, zero for a dataset that is none."""
+
+    dealid: str
+    orders: Mapping[str, str]
+    volume: int
+    block: int
+    transaction: str

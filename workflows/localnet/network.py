@@ -20,6 +20,7 @@ from workflows.localnet.cas.server import Cas
 from workflows.localnet.chain import Chain
 from workflows.localnet.control import Control
 from workflows.localnet.floor import Floor
+from workflows.localnet.market.server import Market
 from workflows.localnet.preparation import Preparation
 from workflows.localnet.result_proxy import ResultProxy
 from workflows.localnet.service import Handler
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from workflows.iexec.poco import Poco
 
 Emit = Callable[[Event], None]
+
+_SELLING = ("/workerpoolorder", "/workerpoolorders")  # of the worker and of the market
 
 
 class Localnet:
@@ -104,6 +107,16 @@ class Localnet:
         )
         worker.api.app.middlewares.extend([self._warm_first, self._open_first])
         await self._up("worker", "worker", worker)
+        market = Market(
+            self._state / "market",
+            lambda: self._reads,
+            worker.sell,
+            chain_id=chain_id,
+            workerpool=self._chain.workerpool,
+            owner=self._chain.accounts["workerpool"].address,
+        )
+        market.app.middlewares.extend([self._warm_first, self._open_first])
+        await self._up("market", "market", market)
         self._floor = Floor(
             pki,
             {
@@ -129,7 +142,7 @@ class Localnet:
             cas={"client": cas.url, "enclave": f"127.0.0.1:{cas.enclave_port}"},
             las="las:18766",
             ipfs={"api": storage.api.url, "gateway": storage.gateway.url},
-            market=None,
+            market=market.url,
             result_proxy=proxy.url,
             workerpool=self._chain.workerpool,
             workerpool_api=worker.url,
@@ -156,12 +169,14 @@ class Localnet:
         if self._opens(request):
             failure = self._opening.failure
             self._opening.begin()
-            if failure is not None and request.path == "/workerpoolorder":  # it sells nothing that cannot run
+            if failure is not None and request.path in _SELLING:  # it sells nothing that cannot run
                 return web.json_response(failure, status=503)
         return await handler(request)
 
     def _opens(self, request: web.Request) -> bool:
-        return request.app is not self._sms.app or request.method not in ("GET", "HEAD", "OPTIONS")
+        if request.app is self._sms.app:
+            return request.method not in ("GET", "HEAD", "OPTIONS")
+        return request.path in _SELLING or request.path.startswith("/tasks/")
 
     async def _open(self, emit: Emit) -> None:
         room = await self._floor.prepare(emit)

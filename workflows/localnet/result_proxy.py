@@ -10,19 +10,17 @@ import asyncio
 import base64
 import binascii
 import logging
-import secrets
 import time
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
-from workflows.iexec.ids import address, enclave_hash, hash32, keccak
+from workflows.iexec.ids import address, enclave_hash, hash32
 from workflows.iexec.records import TaskStatus
 from workflows.iexec.signatures import signer_of
 from workflows.localnet.database import Database
+from workflows.localnet.login import Logins
 from workflows.localnet.service import HttpService
 from workflows.localnet.sms.authorisation import WorkerpoolAuthorization, check
 from workflows.localnet.sms.chain import Chain
@@ -32,8 +30,6 @@ from workflows.localnet.tokens import Tokens
 log = logging.getLogger(__name__)
 
 MAX_ZIP = 512 << 20
-_CHALLENGE_LIFETIME = 600
-_MOST_CHALLENGES = 10_000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS authorisations (
   task TEXT NOT NULL, worker TEXT NOT NULL, enclave TEXT NOT NULL, PRIMARY KEY (task, worker)
@@ -61,7 +57,7 @@ class ResultProxy(HttpService):
         self._chain_id = chain_id
         self._tokens = Tokens(directory / "result-proxy.key")
         self._database = Database(directory / "results.sqlite", _SCHEMA)
-        self._challenges: OrderedDict[str, tuple[float, dict[str, Any]]] = OrderedDict()
+        self._logins = Logins("iExec Result Repository", chain_id)
         self.app.add_routes(
             [
                 web.get("/results/challenge", self._challenge),
@@ -82,23 +78,12 @@ class ResultProxy(HttpService):
         """EIP-712 typed data to sign; good once, for ten minutes."""
         if request.query.get("chainId") != str(self._chain_id):
             return web.json_response({"error": f"this proxy serves chain {self._chain_id}"}, status=400)
-        data = _typed_data(self._chain_id, secrets.token_hex(32))
-        digest, _ = await asyncio.to_thread(_digest, data)
-        now = time.monotonic()
-        self._challenges[digest] = (now + _CHALLENGE_LIFETIME, data)
-        while len(self._challenges) > _MOST_CHALLENGES or next(iter(self._challenges.values()))[0] < now:
-            self._challenges.popitem(last=False)
-        return web.json_response(data)
+        return web.json_response(await self._logins.challenge())
 
     async def _login(self, request: web.Request) -> web.Response:
         """`<hash>_<signature>_<address>` of a challenge for a token."""
-        digest, _, rest = (await request.text()).strip().strip('"').partition("_")
-        signature, _, wallet = rest.partition("_")
-        expires, data = self._challenges.pop(digest.lower(), (0.0, {}))
-        if expires < time.monotonic():
-            return web.Response(status=401)
-        signer = await asyncio.to_thread(_signer, data, signature)
-        if signer is None or signer.lower() != wallet.lower():
+        signer = await self._logins.redeem((await request.text()).strip().strip('"'))
+        if signer is None:
             return web.Response(status=401)
         return web.Response(text=self._tokens.issue(signer, int(time.time())))
 
@@ -199,36 +184,3 @@ class ResultProxy(HttpService):
 
     def _wallet(self, request: web.Request) -> str | None:
         return self._tokens.subject(request.headers.get("Authorization", ""), int(time.time()))
-
-
-def _typed_data(chain_id: int, challenge: str) -> dict[str, Any]:
-    return {
-        "types": {
-            "EIP712Domain": [
-                {"name": "name", "type": "string"},
-                {"name": "version", "type": "string"},
-                {"name": "chainId", "type": "uint256"},
-            ],
-            "Challenge": [{"name": "challenge", "type": "string"}],
-        },
-        "domain": {"name": "iExec Result Repository", "version": "1", "chainId": chain_id},
-        "primaryType": "Challenge",
-        "message": {"challenge": challenge},
-    }
-
-
-def _digest(data: dict[str, Any]) -> tuple[str, Any]:
-    """The EIP-712 hash of typed data, and what the library recovers a signer from."""
-    from eth_account.messages import encode_typed_data
-
-    message = encode_typed_data(full_message=data)
-    return "0x" + keccak(b"\x19" + message.version + message.header + message.body).hex(), message
-
-
-def _signer(data: dict[str, Any], signature: str) -> str | None:
-    from eth_account import Account
-
-    try:
-        return str(Account.recover_message(_digest(data)[1], signature=signature))
-    except Exception:  # the library raises many kinds; whatever it is, nobody signed this
-        return None

@@ -23,6 +23,7 @@ from workflows.localnet.worker.stage import Room
 from workflows.localnet.worker.task import Task
 
 if TYPE_CHECKING:
+    from workflows.iexec.orders import WorkerpoolOrder
     from workflows.iexec.poco import Poco
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class Worker:
         self._sms = sms
         self._proxy = proxy
         self._internet = internet
-        self.api = Api(worker_address, self._order, self._find, preparation)
+        self.api = Api(worker_address, self._offer, self._find, preparation)
         self.reports = Reports()
         self._records: Records | None = None
         self._watching: asyncio.Task[None] | None = None
@@ -95,11 +96,15 @@ class Worker:
 
     # -- selling
 
-    async def _order(self, category: int, tag: str, volume: int) -> dict[str, str]:
-        """A new signed workerpool order. Failed when the pool does not offer that."""
-        return await asyncio.to_thread(self._sign_order, category, tag, volume)
+    async def sell(self, category: int) -> WorkerpoolOrder:
+        """A new signed order for as many tasks as the pool sells at once. Failed when it does not offer that."""
+        return await asyncio.to_thread(self._sign_order, category, "", MOST_TASKS)
 
-    def _sign_order(self, category: int, tag: str, volume: int) -> dict[str, str]:
+    async def _offer(self, category: int, tag: str, volume: int) -> dict[str, str]:
+        order = await asyncio.to_thread(self._sign_order, category, tag, volume)
+        return order.to_json()
+
+    def _sign_order(self, category: int, tag: str, volume: int) -> WorkerpoolOrder:
         from workflows.iexec.orders import WorkerpoolOrder
 
         pool = self._pool()
@@ -123,7 +128,7 @@ class Worker:
             category=category,
             trust=1,
         )
-        return order.sign_with(pool.account, pool.domain()).to_json()
+        return order.sign_with(pool.account, pool.domain())
 
     # -- working
 

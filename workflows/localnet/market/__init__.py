@@ -1,0 +1,1 @@
+"""iExec's market: published orders, found by whoever may use them."""
