@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests import user
 from workflows.core.failure import Unavailable
 from workflows.localnet.chain import Chain
 from workflows.localnet.toolchain import Toolchain, ensure, folder
@@ -19,8 +20,6 @@ settings.register_profile("creamtea", deadline=None)  # how long an example take
 settings.load_profile("creamtea")
 
 _PER_TEST = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
-# The user's own: npm's settings and the fetched packages are the only things that the tests share with them.
-_USER = {name: os.environ.get(name) for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME")}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -65,9 +64,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 def tools() -> Toolchain:
     """anvil and PoCo, fetched with npm if this user has never had them."""
     place = folder()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in _USER.items():
-            patch.delenv(name) if value is None else patch.setenv(name, value)
+    with user.settings():
         ensure()
         real = folder()
     place.parent.mkdir(parents=True, exist_ok=True)
