@@ -18,6 +18,7 @@ from tests.e2e.house import House, environment, localnet, stages
 from tests.peer import sdk as peer
 from tests.peer.sdk import Library, Sdk
 from workflows.containers.engine import Engine
+from workflows.iexec.poco import Poco
 from workflows.localnet.genesis import account
 from workflows.localnet.toolchain import Toolchain
 from workflows.scone import samples
@@ -68,9 +69,10 @@ def sdk(house: House) -> Sdk:
 
 
 @pytest.fixture(scope="session")
-def folder(house: House, network: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `creamtea localnet export` made."""
+def folder(sdk: Sdk, house: House, network: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of the client's own, into which `creamtea localnet export` has put its files."""
     place = tmp_path_factory.mktemp("exported")
+    sdk.ask(place, "init", "--skip-wallet")
     assert house.creamtea("localnet", "export", place, "--json").code == 0
     return place
 
@@ -105,6 +107,12 @@ def developer() -> Any:
 def customer() -> Any:
     """Who runs it."""
     return account("spare-1")
+
+
+@pytest.fixture(scope="session")
+def chain(network: dict[str, Any], developer: Any) -> Poco:
+    """The contracts, as the developer signs."""
+    return Poco(network["rpc"], network["hub"], developer, chain_id=network["chain_id"], gas_free=True)
 
 
 @pytest.fixture(scope="session")

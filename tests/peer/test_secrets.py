@@ -12,50 +12,21 @@ from typing import Any
 import pytest
 
 from tests.peer.sdk import KEYS, LOCK, Library, Refused, Sdk
+from tests.peer.world import dataset, new_app
 from workflows.core.files import write_atomic
 from workflows.iexec import wallet
 from workflows.iexec.poco import Poco
-from workflows.iexec.records import NewApp, NewDataset
 from workflows.localnet.genesis import account
 
-CHECKSUM = "0x" + "5c" * 32
-MRENCLAVE = "2d" * 32
-JSON_FORM = {
-    "framework": "SCONE", "version": "v5.9", "entrypoint": "python3 /app/app.py", "heapSize": 1 << 30,
-    "fingerprint": MRENCLAVE,
-}  # fmt: skip
 TAKEN = "Secret already exists for {} and can't be updated"
 NOT_YOURS = "Wallet {} is not allowed to set secret for {}"
 TOO_LARGE = "SMS answered with unexpected status: {}"
-
-
-@pytest.fixture(scope="module")
-def chain(network: dict[str, Any], developer: Any) -> Poco:
-    """The contracts, for what the developer registers without the client."""
-    return Poco(network["rpc"], network["hub"], developer, chain_id=network["chain_id"], gas_free=True)
 
 
 @pytest.fixture
 def stranger() -> Any:
     """Somebody who owns nothing here."""
     return account("spare-2")
-
-
-def app(chain: Poco, name: str, fingerprint: str | None = None) -> str:
-    """A registered app; nobody runs it."""
-    value = json.dumps(JSON_FORM) if fingerprint is None else fingerprint
-    new = NewApp(chain.account.address, name, "docker.io/nobody/none:1", CHECKSUM, value.encode())  # type: ignore[union-attr]
-    transaction = chain.deploy_app(new)
-    chain.send(transaction)
-    return chain.deployed_address("app", chain.wait(transaction), transaction)
-
-
-def dataset(chain: Poco, name: str) -> str:
-    """A registered dataset; nobody reads it."""
-    owner = chain.account.address  # type: ignore[union-attr]
-    transaction = chain.deploy_dataset(NewDataset(owner, name, "https://example.org/none", CHECKSUM))
-    chain.send(transaction)
-    return chain.deployed_address("dataset", chain.wait(transaction), transaction)
 
 
 def test_the_lock_names_every_file_by_hash_and_no_registry() -> None:
@@ -71,7 +42,7 @@ def test_the_lock_names_every_file_by_hash_and_no_registry() -> None:
 def test_the_developers_secret_of_an_app(
     library: Library, chain: Poco, developer: Any, stranger: Any
 ) -> None:
-    mine = app(chain, "of a secret")
+    mine = new_app(chain, "of a secret")
     assert library.call(stranger, "app.checkAppSecretExists", mine) is False
     with pytest.raises(Refused) as refused:
         library.call(stranger, "app.pushAppSecret", mine, "not mine to set")
@@ -102,7 +73,7 @@ def test_the_key_of_a_dataset(library: Library, chain: Poco, developer: Any, str
 
 
 def test_who_owns_the_app_now_decides(library: Library, chain: Poco, developer: Any, stranger: Any) -> None:
-    given = app(chain, "given away")
+    given = new_app(chain, "given away")
     library.call(developer, "app.transferApp", given, stranger.address)
     with pytest.raises(Refused) as refused:
         library.call(developer, "app.pushAppSecret", given, "too late")
@@ -191,7 +162,7 @@ def test_a_whitespace_secret_is_taken_like_any_other(library: Library, stranger:
 
 
 def test_the_commands_say_what_happened(sdk: Sdk, folder: Path, chain: Poco) -> None:
-    mine = app(chain, "of the commands")
+    mine = new_app(chain, "of the commands")
     other = wallet.import_key(
         account("spare-3").key.hex(), "localnet", folder / "others", simulated=True, work=1 << 12
     )

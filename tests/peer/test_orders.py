@@ -1,0 +1,196 @@
+"""Whole jobs by the official client: a market's sale by its commands, and orders signed and filled from its files.
+
+Its pre-flight checks are on throughout.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.peer.conftest import Built
+from tests.peer.sdk import KEYS, Library, Refused, Sdk
+from tests.peer.world import dataset, new_app
+from workflows.core.files import write_atomic
+from workflows.iexec import storage, tags, wallet
+from workflows.iexec.poco import Poco
+
+SALARIES = b"name,role,salary\nAda,engineer,71000\nAlan,engineer,69000\nEdsger,teacher,52000\n"
+THEIRS = ("--keystoredir", "customer", "--password", "localnet")
+TEE = ("--tag", "tee,scone")
+TAG = tags.encode(["tee", "scone"])
+SKIP = (
+    "(If you consider this is not an issue, use --skip-preflight-check to skip preflight requirement check)"
+)
+MISMATCH = "Tag mismatch the TEE framework specified by app"
+NO_RESULT_KEY = "Beneficiary result encryption key is not set in the SMS. Result encryption will fail."
+
+
+@pytest.fixture(scope="module")
+def data(sdk: Sdk, folder: Path, network: dict[str, Any], developer: Any) -> str:
+    """A dataset that the client encrypted and registered; its key is not in the SMS yet."""
+    sdk.ask(folder, "dataset", "init", "--encrypted", *KEYS)
+    (folder / "datasets/original/salaries.csv").write_bytes(SALARIES)
+    made = sdk.ask(folder, "dataset", "encrypt")["encryptedFiles"][0]
+    stored = storage.upload(network["ipfs"]["api"], Path(made["encrypted"]))
+    entry = {"owner": developer.address, "name": "salaries", "multiaddr": stored.multiaddr}
+    edit(folder / "iexec.json", dataset={**entry, "checksum": made["checksum"]})
+    return str(sdk.ask(folder, "dataset", "deploy", *KEYS)["address"])
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """Change one of the client's files, as one does in an editor."""
+    write_atomic(path, json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def task_of(sdk: Sdk, folder: Path, deal: str) -> str:
+    """The one task of a deal."""
+    (task,) = sdk.ask(folder, "deal", "show", deal)["deal"]["tasks"]
+    return str(task)
+
+
+def test_a_sale_on_the_market_down_to_the_decrypted_result(
+    sdk: Sdk, folder: Path, built: Built, data: str, developer: Any, customer: Any
+) -> None:
+    wallet.import_key(customer.key.hex(), "localnet", folder / "customer", simulated=True, work=1 << 12)
+
+    # The developer offers the app, and the dataset to it alone.
+    sell = ("dataset", "publish", data, *TEE, "--app-restrict", built.app, "--price", "2", "--force", *KEYS)
+    lacking = (
+        f"Dataset encryption key is not set for dataset {data} in the SMS. Dataset decryption will fail."
+    )
+    assert lacking in sdk.told(folder, *sell, code=1)
+    assert "Secret successfully pushed" in sdk.told(folder, "dataset", "push-secret", *KEYS)
+    assert f"Secret found for dataset {data}" in sdk.told(folder, "dataset", "check-secret")
+    data_order = sdk.ask(folder, *sell)["orderHash"]
+    sdk.ask(folder, "app", "push-secret", built.app, "--secret-value", "the developer's own", *KEYS)
+    offer = ("app", "publish", built.app, "--price", "3", "--volume", "5", "--force", *KEYS)
+    assert MISMATCH in sdk.told(folder, *offer, code=1)  # an app of SCONE needs its tag
+    app_order = sdk.ask(folder, *offer, *TEE)["orderHash"]
+
+    # The customer gets ready, and is told what is missing before anything is paid.
+    run = (
+        "app", "run", built.app, "--dataset", data, *TEE, "--args", "by the client", "--secret", "1=plan",
+        "--encrypt-result", "--force", *THEIRS,
+    )  # fmt: skip
+    assert f"Request requirements check failed: {NO_RESULT_KEY} {SKIP}" in sdk.told(folder, *run, code=1)
+    sdk.ask(folder, "result", "generate-encryption-keypair", *THEIRS)
+    assert "No encryption key found" in sdk.told(folder, "result", "check-encryption-key", *THEIRS)
+    sdk.ask(folder, "result", "push-encryption-key", *THEIRS)
+    assert "Encryption key found" in sdk.told(folder, "result", "check-encryption-key", *THEIRS)
+    no_secret = f'Requester secret "plan" is not set for requester {customer.address} in the SMS.'
+    assert no_secret in sdk.told(folder, *run, code=1)
+    pushed = sdk.told(folder, "requester", "push-secret", "plan", "--secret-value", "theirs", *THEIRS)
+    assert 'Secret "plan" successfully pushed' in pushed
+    assert "Storage NOT initialized" in sdk.told(folder, "storage", "check", *THEIRS)
+    assert "Storage initialized" in sdk.told(folder, "storage", "init", *THEIRS)
+    again = "default storage is already initialized, use --force-update option to update your storage token"
+    assert again in sdk.told(folder, "storage", "init", *THEIRS, code=1)
+    sdk.ask(folder, "account", "deposit", "1", "RLC", *THEIRS)
+    before = int(sdk.ask(folder, "account", "show", *KEYS)["balance"]["stake"])
+
+    # A deal, a task on the localnet's worker, and a result that only the customer's key opens.
+    (deal,) = sdk.ask(folder, *run)["deals"]
+    task = task_of(sdk, folder, deal["dealid"])
+    said = sdk.told(folder, "task", "show", task, "--watch", "--download", "result", "--decrypt", *THEIRS)
+    assert "Task status COMPLETED" in said
+    with zipfile.ZipFile(folder / "result.zip") as archive:
+        assert set(archive.namelist()) == {"report.txt", "computed.json"}
+        report = archive.read("report.txt").decode()
+    assert report.startswith("by the client\n")
+    assert "70000" in report and "52000" in report, "the averages of the dataset"
+    assert "Secrets: the app developer's, the requester's number 1" in report
+
+    # Everyone was paid, and the market knows what is left.
+    assert int(sdk.ask(folder, "account", "show", *KEYS)["balance"]["stake"]) == before + 5
+    left = sdk.ask(folder, "order", "show", "--app", app_order, "--dataset", data_order, "--deals")
+    assert (left["apporder"]["remaining"], left["apporder"]["status"]) == (4, "open")
+    assert left["datasetorder"]["remaining"] == 999_999
+    for shown in (left["apporder"], left["datasetorder"]):
+        assert [one["dealid"] for one in shown["deals"]["lastDeals"]] == [deal["dealid"]]
+        assert shown["deals"]["lastDeals"][0]["requester"] == customer.address
+
+    # Taken off the market, the app cannot be bought by others any more.
+    sdk.ask(folder, "app", "unpublish", built.app, "--force", *KEYS)
+    assert f"No order available for app {built.app}" in sdk.told(folder, *run, code=1)
+
+
+def test_orders_signed_and_filled_from_the_clients_files(
+    sdk: Sdk, folder: Path, library: Library, built: Built, network: dict[str, Any], developer: Any
+) -> None:
+    asked = {
+        "app": built.app, "requester": developer.address, "beneficiary": developer.address,
+        "workerpool": network["workerpool"], "workerpoolmaxprice": str(10**8), "volume": "1", "category": "0",
+        "tag": ["tee", "scone"], "params": {"iexec_args": "filled"},
+    }  # fmt: skip
+    sold = {"app": built.app, "appprice": "0", "volume": "1"}
+    edit(folder / "iexec.json", order={"apporder": sold, "requestorder": asked})
+    said = sdk.told(folder, "order", "sign", "--app", "--request", *KEYS)
+    assert f"apporder: App requirements check failed: {MISMATCH}" in said
+    edit(folder / "iexec.json", order={"apporder": {**sold, "tag": ["tee", "scone"]}, "requestorder": asked})
+    signed = sdk.ask(folder, "order", "sign", "--app", "--request", *KEYS)
+    assert signed["apporder"]["tag"] == TAG
+
+    (pool,) = library.call(developer, "orderbook.fetchWorkerpoolOrderbook", {"category": 0})["orders"]
+    chain_id = str(network["chain_id"])
+    orders = json.loads((folder / "orders.json").read_text())[chain_id]
+    edit(folder / "orders.json", **{chain_id: {**orders, "workerpoolorder": pool["order"]}})
+    said = sdk.told(folder, "order", "fill", "--force", *KEYS)
+    deal = said[said.index("dealid 0x") + 7 :][:66]
+    assert f"1 task successfully purchased with dealid {deal}" in said
+    task = task_of(sdk, folder, deal)
+    said = sdk.told(folder, "task", "show", task, "--watch", "--download", "plain.zip", *KEYS)
+    assert "Task status COMPLETED" in said
+    with zipfile.ZipFile(folder / "plain.zip") as archive:
+        assert archive.read("report.txt").decode().startswith("filled\n")
+
+    assert "apporder is fully consumed" in sdk.told(folder, "order", "fill", "--force", *KEYS, code=1)
+
+
+@pytest.mark.parametrize("form", ["3", "4"])
+def test_an_app_of_the_old_forms_is_refused_as_a_tag_mismatch(
+    sdk: Sdk, folder: Path, library: Library, chain: Poco, developer: Any, form: str
+) -> None:
+    parts = ["aa" * 32, "bb" * 16, "cc" * 32, "python3 /app/app.py"]
+    old = new_app(chain, f"of form {form}", "|".join(parts[: int(form)]))
+    order = library.call(developer, "order.createApporder", {"app": old, "tag": ["tee", "scone"]})
+    with pytest.raises(Refused) as refused:
+        library.call(developer, "order.signApporder", order)
+    assert str(refused.value) == MISMATCH
+    unchecked = library.call(developer, "order.signApporder", order, {"preflightCheck": False})
+    assert unchecked["app"] == old
+    if form == "4":
+        said = sdk.told(folder, "app", "run", old, *TEE, "--force", *KEYS, code=1)
+        assert f"App requirements check failed: {MISMATCH} {SKIP}" in said
+
+
+def test_the_checks_before_a_request_is_signed(
+    library: Library, chain: Poco, developer: Any, customer: Any
+) -> None:
+    mine, theirs = new_app(chain, "to be requested"), dataset(chain, "without a key")
+
+    def sign(**changes: Any) -> Any:
+        asked = {"app": mine, "category": 0, "tag": ["tee", "scone"], **changes}
+        order = library.call(developer, "order.createRequestorder", asked)
+        return library.call(developer, "order.signRequestorder", order)
+
+    assert sign()["requester"] == developer.address
+    refusals = {
+        'Requester storage token is not set for selected provider "dropbox". Result archive upload will fail.': {
+            "params": {"iexec_result_storage_provider": "dropbox"}
+        },
+        NO_RESULT_KEY: {"params": {"iexec_result_encryption": True}, "beneficiary": chain.address},
+        f"Dataset encryption key is not set for dataset {theirs} in the SMS. Dataset decryption will fail.": {
+            "dataset": theirs
+        },
+        f'Requester secret "none" is not set for requester {developer.address} in the SMS. '
+        "Requester secret provisioning will fail.": {"params": {"iexec_secrets": {"1": "none"}}},
+    }
+    for message, changes in refusals.items():
+        with pytest.raises(Refused) as refused:
+            sign(**changes)
+        assert str(refused.value) == message
