@@ -13,8 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 from eth_account import Account
-from eth_account.messages import encode_typed_data
 
+from tests.localnet.logins import authorization
 from workflows.iexec import cid, ids
 from workflows.iexec.records import App, Dataset, Deal, Resource, Task, TaskStatus
 from workflows.iexec.signatures import sign_digest
@@ -106,14 +106,6 @@ class Client:
     async def status(self, method: str, path: str, token: str = "") -> tuple[int, str]:
         async with self.http.request(method, self.url + path, headers={"Authorization": token}) as answer:
             return answer.status, await answer.text()
-
-
-def authorization(data: Any, wallet: Any, claimed: str = "") -> str:
-    """`<hash>_<signature>_<address>`, as `getAuthorization` of the SDK puts it together."""
-    message = encode_typed_data(full_message=data)
-    digest = ids.keccak(b"\x19" + message.version + message.header + message.body).hex()
-    signature = bytes(wallet.sign_message(message).signature).hex()
-    return f"0x{digest}_0x{signature}_{claimed or wallet.address}"
 
 
 On = Callable[[Callable[[Client], Awaitable[None]]], None]

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,9 @@ _HERE = Path(__file__).parent
 LOCK = _HERE / "package-lock.json"
 PATIENCE = 120.0  # seconds until a call that hangs is ended; never what a test asserts
 KEYS = ("--keystoredir", "keystore", "--password", "localnet")  # what `creamtea localnet export` made
+
+
+Words = tuple["str | Path", ...]
 
 
 class Refused(Exception):  # noqa: N818 - what the library throws
@@ -57,6 +61,13 @@ class Sdk:
         text = "\n".join(clean(line) for line in (ended.stdout + ended.stderr).splitlines())
         assert ended.returncode == code, text
         return text
+
+    def each_told(self, folder: Path, expected: Mapping[Words, str], code: int = 0) -> None:
+        """Commands that do not touch each other, all at once: each prints its text and ends with this code."""
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            printed = pool.map(lambda words: self.told(folder, *words, code=code), expected)
+            for words, said in zip(expected, printed, strict=True):
+                assert expected[words] in said, f"{words}: {said}"
 
     @contextmanager
     def library(self, settings: Mapping[str, Any]) -> Iterator[Library]:

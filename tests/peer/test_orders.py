@@ -47,55 +47,81 @@ def edit(path: Path, **changes: Any) -> None:
     write_atomic(path, json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def task_of(sdk: Sdk, folder: Path, deal: str) -> str:
+def task_of(library: Library, who: Any, deal: str) -> str:
     """The one task of a deal."""
-    (task,) = sdk.ask(folder, "deal", "show", deal)["deal"]["tasks"]
+    (task,) = library.call(who, "deal.show", deal)["tasks"]
     return str(task)
 
 
+def stake(library: Library, who: Any) -> int:
+    """What is in somebody's iExec account, nRLC."""
+    return int(library.call(who, "account.checkBalance", who.address)["stake"], 16)
+
+
 def test_a_sale_on_the_market_down_to_the_decrypted_result(
-    sdk: Sdk, folder: Path, built: Built, data: str, developer: Any, customer: Any
+    sdk: Sdk, folder: Path, library: Library, built: Built, data: str, developer: Any, customer: Any
 ) -> None:
     wallet.import_key(customer.key.hex(), "localnet", folder / "customer", simulated=True, work=1 << 12)
-
-    # The developer offers the app, and the dataset to it alone.
     sell = ("dataset", "publish", data, *TEE, "--app-restrict", built.app, "--price", "2", "--force", *KEYS)
-    lacking = (
-        f"Dataset encryption key is not set for dataset {data} in the SMS. Dataset decryption will fail."
-    )
-    assert lacking in sdk.told(folder, *sell, code=1)
-    assert "Secret successfully pushed" in sdk.told(folder, "dataset", "push-secret", *KEYS)
-    assert f"Secret found for dataset {data}" in sdk.told(folder, "dataset", "check-secret")
-    data_order = sdk.ask(folder, *sell)["orderHash"]
-    sdk.ask(folder, "app", "push-secret", built.app, "--secret-value", "the developer's own", *KEYS)
     offer = ("app", "publish", built.app, "--price", "3", "--volume", "5", "--force", *KEYS)
-    assert MISMATCH in sdk.told(folder, *offer, code=1)  # an app of SCONE needs its tag
-    app_order = sdk.ask(folder, *offer, *TEE)["orderHash"]
-
-    # The customer gets ready, and is told what is missing before anything is paid.
     run = (
         "app", "run", built.app, "--dataset", data, *TEE, "--args", "by the client", "--secret", "1=plan",
         "--encrypt-result", "--force", *THEIRS,
     )  # fmt: skip
+    checks = (
+        ("dataset", "check-secret"), ("app", "check-secret", built.app), ("storage", "check", *THEIRS),
+        ("requester", "check-secret", "plan", *THEIRS), ("result", "check-encryption-key", *THEIRS),
+    )  # fmt: skip
+    none = (
+        f"No secret found for dataset {data}", f"No secret found for app {built.app}", "Storage NOT initialized",
+        f'No secret "plan" found for address {customer.address}',
+        f"No encryption key found for address {customer.address}",
+    )  # fmt: skip
+    found = (
+        f"Secret found for dataset {data}", f"Secret found for app {built.app}", "Storage already initialized",
+        f'Secret "plan" found for address {customer.address}',
+        f"Encryption key found for address {customer.address}",
+    )  # fmt: skip
+
+    # Nothing is in the SMS yet; what needs it, or another tag, is told so.
+    sdk.each_told(folder, dict(zip(checks, none, strict=True)))
+    lacking = (
+        f"Dataset encryption key is not set for dataset {data} in the SMS. Dataset decryption will fail."
+    )
+    sdk.each_told(folder, {sell: lacking, offer: MISMATCH}, code=1)
+
+    # Developer and customer push what is theirs; the order of these does not matter.
+    value = "--secret-value"
+    sdk.each_told(
+        folder,
+        {
+            ("dataset", "push-secret", *KEYS): "Secret successfully pushed",
+            ("app", "push-secret", built.app, value, "developer's", *KEYS): "Secret successfully pushed",
+            (
+                "requester",
+                "push-secret",
+                "plan",
+                value,
+                "theirs",
+                *THEIRS,
+            ): 'Secret "plan" successfully pushed',
+            ("storage", "init", *THEIRS): "Storage initialized",
+            ("result", "generate-encryption-keypair", *THEIRS): f"{customer.address}_key.pub",
+            ("account", "deposit", "1", "RLC", *THEIRS): "Deposited 1.0 RLC to your iExec account",
+        },
+    )
+
+    # The app is for sale, and the dataset to it alone; the customer is told what is missing before paying anything.
+    data_order = sdk.ask(folder, *sell)["orderHash"]
+    app_order = sdk.ask(folder, *offer, *TEE)["orderHash"]
     assert f"Request requirements check failed: {NO_RESULT_KEY} {SKIP}" in sdk.told(folder, *run, code=1)
-    sdk.ask(folder, "result", "generate-encryption-keypair", *THEIRS)
-    assert "No encryption key found" in sdk.told(folder, "result", "check-encryption-key", *THEIRS)
     sdk.ask(folder, "result", "push-encryption-key", *THEIRS)
-    assert "Encryption key found" in sdk.told(folder, "result", "check-encryption-key", *THEIRS)
-    no_secret = f'Requester secret "plan" is not set for requester {customer.address} in the SMS.'
-    assert no_secret in sdk.told(folder, *run, code=1)
-    pushed = sdk.told(folder, "requester", "push-secret", "plan", "--secret-value", "theirs", *THEIRS)
-    assert 'Secret "plan" successfully pushed' in pushed
-    assert "Storage NOT initialized" in sdk.told(folder, "storage", "check", *THEIRS)
-    assert "Storage initialized" in sdk.told(folder, "storage", "init", *THEIRS)
-    again = "default storage is already initialized, use --force-update option to update your storage token"
-    assert again in sdk.told(folder, "storage", "init", *THEIRS, code=1)
-    sdk.ask(folder, "account", "deposit", "1", "RLC", *THEIRS)
-    before = int(sdk.ask(folder, "account", "show", *KEYS)["balance"]["stake"])
+    sdk.each_told(folder, dict(zip(checks, found, strict=True)))
+    before = stake(library, developer)
 
     # A deal, a task on the localnet's worker, and a result that only the customer's key opens.
     (deal,) = sdk.ask(folder, *run)["deals"]
-    task = task_of(sdk, folder, deal["dealid"])
+    task = task_of(library, customer, deal["dealid"])
     said = sdk.told(folder, "task", "show", task, "--watch", "--download", "result", "--decrypt", *THEIRS)
     assert "Task status COMPLETED" in said
     with zipfile.ZipFile(folder / "result.zip") as archive:
@@ -105,8 +131,8 @@ def test_a_sale_on_the_market_down_to_the_decrypted_result(
     assert "70000" in report and "52000" in report, "the averages of the dataset"
     assert "Secrets: the app developer's, the requester's number 1" in report
 
-    # Everyone was paid, and the market knows what is left.
-    assert int(sdk.ask(folder, "account", "show", *KEYS)["balance"]["stake"]) == before + 5
+    # Everyone was paid, and the market knows what is left and who bought.
+    assert stake(library, developer) == before + 5
     left = sdk.ask(folder, "order", "show", "--app", app_order, "--dataset", data_order, "--deals")
     assert (left["apporder"]["remaining"], left["apporder"]["status"]) == (4, "open")
     assert left["datasetorder"]["remaining"] == 999_999
@@ -114,9 +140,18 @@ def test_a_sale_on_the_market_down_to_the_decrypted_result(
         assert [one["dealid"] for one in shown["deals"]["lastDeals"]] == [deal["dealid"]]
         assert shown["deals"]["lastDeals"][0]["requester"] == customer.address
 
-    # Taken off the market, the app cannot be bought by others any more.
+    # Nothing is pushed twice; taken off the market, the app cannot be bought by others any more.
     sdk.ask(folder, "app", "unpublish", built.app, "--force", *KEYS)
-    assert f"No order available for app {built.app}" in sdk.told(folder, *run, code=1)
+    sdk.each_told(
+        folder,
+        {
+            ("dataset", "push-secret", *KEYS): f"Secret already exists for {data} and can't be updated",
+            ("storage", "init", *THEIRS): "default storage is already initialized, use --force-update option",
+            ("result", "push-encryption-key", *THEIRS): f"already exists for {customer.address}",
+            run: f"No order available for app {built.app}",
+        },
+        code=1,
+    )
 
 
 def test_orders_signed_and_filled_from_the_clients_files(
@@ -142,7 +177,7 @@ def test_orders_signed_and_filled_from_the_clients_files(
     said = sdk.told(folder, "order", "fill", "--force", *KEYS)
     deal = said[said.index("dealid 0x") + 7 :][:66]
     assert f"1 task successfully purchased with dealid {deal}" in said
-    task = task_of(sdk, folder, deal)
+    task = task_of(library, developer, deal)
     said = sdk.told(folder, "task", "show", task, "--watch", "--download", "plain.zip", *KEYS)
     assert "Task status COMPLETED" in said
     with zipfile.ZipFile(folder / "plain.zip") as archive:

@@ -237,6 +237,8 @@ def _new(ctx: Context, record: Mapping[str, Any]) -> NewDataset:
 
 
 def _outputs(ctx: Context, record: Mapping[str, Any], address: str, tx: str | None) -> dict[str, Any]:
+    """What the step leaves; the address stays in the manifest too."""
+    ctx.manifest.set(f"networks.{world.entry(ctx).name}.dataset", address)
     return {
         "dataset": address, "tx": tx, "checksum": record["checksum"], "multiaddr": record["multiaddr"],
         "file": str(_file(ctx, record)),

@@ -166,9 +166,16 @@ def user_state(ctx: Context) -> Path:
     network(ctx)
     if entry(ctx).embedded:
         return Path(str(_lease(ctx).document["state_dir"]))
+    return kept_for(entry(ctx))
+
+
+def kept_for(place: Network) -> Path:
+    """The same folder of a network that need not run."""
     from platformdirs import user_data_path
 
-    return user_data_path("creamtea") / "networks" / entry(ctx).name
+    from workflows.localnet import client
+
+    return client.default_state() if place.embedded else user_data_path("creamtea") / "networks" / place.name
 
 
 def development_root(ctx: Context) -> bytes:

@@ -1,0 +1,212 @@
+"""The command `export`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflows.commands import onchain
+from workflows.core.command import Argument, Command, Emit, Result
+from workflows.core.failure import Missing
+from workflows.core.journal import FOLDER, Journal
+from workflows.core.manifest import Manifest
+
+if TYPE_CHECKING:
+    from workflows.iexec.networks import Network
+    from workflows.iexec.orders import Order
+    from workflows.iexec.records import App, Dataset
+
+_KINDS = ("app", "dataset", "workerpool", "request")
+
+
+@dataclass
+class Written:
+    """What was written, by paths in the folder, and what the reader must know."""
+
+    folder: Path
+    files: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def put(self, path: Path, content: bytes) -> None:
+        """A file of a secret; it is never overwritten."""
+        from workflows.iexec import sdk
+
+        sdk.put_private(self.folder / path, content)
+        self.keys.append(str(path))
+
+    def change(self, name: str, changes: Mapping[str, Any]) -> None:
+        """Entries of a JSON file."""
+        from workflows.iexec import sdk
+
+        sdk.change(self.folder / name, changes)
+        self.files.append(name)
+
+
+class Export(Command):
+    """Write this project as the official iexec client reads it: iexec.json, deployed.json, orders.json, keys, wallet.
+
+    In JSON files that are there already only creamtea's own entries change; keys and wallets are never overwritten.
+    """
+
+    name = "export"
+    arguments = (
+        Argument("form", "the files of the iexec client 8.24.0", choices=("iexec",)),
+        Argument(
+            "folder", "where to [.creamtea/iexec]; there will be keys in it", metavar="DIR", optional=True
+        ),
+        Argument("--project", "the app's folder", metavar="DIR", default="."),
+        Argument("--network", "the network it was registered on [the project's]", metavar="NAME"),
+    )
+
+    def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
+        from workflows.core.files import private_dir
+        from workflows.iexec import sdk
+
+        project = Path(str(options["project"])).expanduser().resolve()
+        folder = _target(project, options["folder"])
+        manifest = Manifest(project)
+        name = str(options["network"] or manifest.get("network") or "localnet")
+        with onchain.hub(name, None, emit) as (place, chain):
+            address = manifest.get(f"networks.{name}.app")
+            app = chain.app(str(address)) if address else None
+            known = manifest.get(f"networks.{name}.dataset")
+            dataset = chain.dataset(str(known)) if known else None
+        if app is None:
+            raise Missing(
+                f"no app of this project is registered on {name}",
+                "creamtea run deploy registers it; --project and --network say which is meant",
+                name="no_app",
+            )
+        orders = _orders(project, app.address)
+        written = Written(private_dir(folder))
+        for file in (sdk.IEXEC, sdk.CHAIN, sdk.DEPLOYED, sdk.ORDERS):
+            sdk.load(folder / file)  # refused before anything is written
+        _keys(written, project, place, app.owner, dataset)
+        _wallet(written, place, app.owner)
+        sdk.write_chain(folder / sdk.CHAIN, place)
+        written.files.append(sdk.CHAIN)
+        _documents(written, place, app, dataset, orders)
+        if place.embedded:
+            written.warnings.append("chain.json is good until the localnet stops: its ports change then")
+        document = {
+            "folder": str(folder),
+            "network": place.name,
+            "chain_id": place.chain_id,
+            "app": app.address,
+            "dataset": dataset.address if dataset else None,
+            "orders": list(orders),
+            "files": written.files,
+            "keys": written.keys,
+            "warnings": written.warnings,
+        }
+        return Result(document)
+
+    def lines(self, document: Mapping[str, Any]) -> Iterable[str]:
+        yield f"written to {document['folder']}"
+        yield from (f"  {name}" for name in (*document["files"], *document["keys"]))
+        yield from (f"! {warning}" for warning in document["warnings"])
+        yield f"cd {document['folder']} && iexec app show --keystoredir keystore"
+
+
+def _target(project: Path, given: Any) -> Path:
+    """The folder; Missing when keys in it would be in the next image."""
+    if not given:
+        return project / FOLDER / "iexec"
+    folder = Path(str(given)).expanduser().resolve()
+    if folder.is_relative_to(project) and not folder.is_relative_to(project / FOLDER):
+        raise Missing(
+            f"{folder} is inside the project, and keys go there",
+            f"give a folder outside, or none: {FOLDER}/iexec is never in a build",
+            name="inside",
+        )
+    return folder
+
+
+def _orders(project: Path, app: str) -> dict[str, Order]:
+    """The orders that were signed last for this app, by kind."""
+    from workflows.iexec.orders import KINDS
+
+    for entry in reversed(Journal(project).every("intent", "request")):
+        signed = entry.data.get("orders")
+        if signed and signed["app"]["app"] == app:
+            found = {kind: KINDS[kind].from_json(signed[kind.removesuffix("order")]) for kind in KINDS}
+            return {kind: order for kind, order in found.items() if order.sign != "0x"}
+    return {}
+
+
+def _documents(
+    written: Written, place: Network, app: App, dataset: Dataset | None, orders: Mapping[str, Order]
+) -> None:
+    from workflows.iexec import sdk
+
+    chain = str(place.chain_id)
+    about: dict[str, Any] = {"app": sdk.app_entry(app)}
+    deployed = {"app": {chain: app.address}}
+    if dataset is not None:
+        about["dataset"] = sdk.dataset_entry(dataset)
+        deployed["dataset"] = {chain: dataset.address}
+    if orders:
+        about["order"] = {kind: sdk.template(order) for kind, order in orders.items()}
+        written.change(sdk.ORDERS, {chain: {kind: order.to_json() for kind, order in orders.items()}})
+    if "mrenclave" in about["app"] and not isinstance(about["app"]["mrenclave"], dict):
+        written.warnings.append(
+            "the client 8.24.0 refuses orders of an app in the forms 3 and 4: a tag mismatch"
+        )
+    written.change(sdk.IEXEC, about)
+    written.change(sdk.DEPLOYED, deployed)
+
+
+def _keys(written: Written, project: Path, place: Network, owner: str, dataset: Dataset | None) -> None:
+    """The keys of the datasets, the one in use also as the client's default, and the key pair of results."""
+    from workflows.iexec import dataset as coding
+    from workflows.iexec import keys, sdk
+    from workflows.steps import world
+
+    for record, key_file in _encrypted(project):
+        key = coding.key_text(coding.read_key(key_file)).encode()
+        written.put(sdk.DATASET_KEYS / key_file.name, key)
+        if dataset is not None and record == dataset.checksum:
+            sdk.set_last_key(written.folder, key)
+            written.keys.append(str(sdk.DATASET_KEYS / sdk.LAST_KEY))
+    pair = keys.find(world.kept_for(place) / "beneficiary", owner)
+    if pair is None:
+        return
+    if pair.public.is_file():
+        written.put(sdk.RESULT_KEYS / pair.public.name, pair.public.read_bytes())
+    if pair.protected:
+        written.warnings.append(
+            f"{pair.private} has a passphrase, which the client cannot ask for: creamtea decrypt opens results"
+        )
+    else:
+        written.put(sdk.RESULT_KEYS / pair.private.name, pair.private.read_bytes())
+
+
+def _encrypted(project: Path) -> Iterator[tuple[str, Path]]:
+    """Checksum and key file of every dataset that was encrypted here."""
+    from workflows.iexec import sdk
+
+    for record in sorted((project / FOLDER / "datasets").glob("*.json")):
+        key_file = project / FOLDER / "keys" / f"{record.stem}.key"
+        if key_file.is_file():
+            yield str(sdk.load(record).get("checksum")), key_file
+
+
+def _wallet(written: Written, place: Network, owner: str) -> None:
+    """The owner's wallet, still locked: the localnet's public one, or a copy from the Ethereum keystore."""
+    from workflows.iexec import devkeys, sdk, wallet
+    from workflows.localnet.export import PASSWORD, put_wallet
+
+    if place.simulated and owner in devkeys.ADDRESSES:
+        made = put_wallet(written.folder / sdk.KEYSTORE)
+        if made.address == owner:
+            written.keys.append(str(sdk.KEYSTORE / made.path.name))
+            written.warnings.append(f"the wallet's password is {PASSWORD}: everybody knows this key")
+            return
+    known = [one for one in wallet.list_wallets() if one.address == owner]
+    if not known:
+        written.warnings.append(f"the wallet of {owner} is not in {wallet.keystore_dir()}: none was copied")
+        return
+    written.put(sdk.KEYSTORE / known[0].path.name, known[0].path.read_bytes())

@@ -1,0 +1,175 @@
+"""The command `import`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflows.core.command import Argument, Command, Emit, Result
+from workflows.core.failure import Failed, Missing
+from workflows.core.journal import Journal
+from workflows.core.manifest import Manifest
+from workflows.core.text import clean
+
+if TYPE_CHECKING:
+    from workflows.iexec.networks import Network
+    from workflows.iexec.sdk import Found
+
+
+@dataclass
+class Taken:
+    """What was taken over, what was left because another value is there, and what the reader must know."""
+
+    values: dict[str, str] = field(default_factory=dict)
+    keys: list[str] = field(default_factory=list)
+    kept: list[dict[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def put(self, path: Path, content: bytes) -> None:
+        """A file of a secret, unless there is one."""
+        from workflows.iexec import sdk
+
+        try:
+            if sdk.put_private(path, content):
+                self.keys.append(str(path))
+        except Failed:
+            self.kept.append({"name": path.name, "here": str(path), "there": "another one"})
+
+
+class Import(Command):
+    """Take a project of the official iexec client over: addresses, names, keys, wallets. Nothing is overwritten.
+
+    Addresses and names go to creamtea.toml, keys of datasets to .creamtea/keys, the key pair of results where the
+    result step looks for it, wallets to the Ethereum keystore; all for their owner only.
+    """
+
+    name = "import"
+    arguments = (
+        Argument("form", "the files of the iexec client", choices=("iexec",)),
+        Argument("folder", "where they are [.]", metavar="DIR", optional=True),
+        Argument("--project", "the app's folder", metavar="DIR", default="."),
+        Argument("--network", "whose results the key pair opens [the project's network]", metavar="NAME"),
+    )
+
+    def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
+        from workflows.iexec import networks, sdk
+
+        project = Path(str(options["project"])).expanduser().resolve()
+        if not project.is_dir():
+            raise Missing(f"{project} is not a folder", "give the app's folder with --project")
+        folder = Path(str(options["folder"] or ".")).expanduser().resolve()
+        manifest, journal = Manifest(project), Journal(project)
+        place = networks.load(str(options["network"] or manifest.get("network") or "localnet"))
+        found, taken = sdk.read(folder), Taken()
+        with journal.lock():
+            _values(taken, found, manifest)
+            _dataset_keys(taken, found, journal.folder / "keys")
+            _result_keys(taken, found, place)
+            _wallets(taken, found)
+        document = {
+            "folder": str(folder),
+            "project": str(project),
+            "values": taken.values,
+            "keys": taken.keys,
+            "kept": taken.kept,
+            "warnings": taken.warnings,
+        }
+        return Result(document)
+
+    def lines(self, document: Mapping[str, Any]) -> Iterable[str]:
+        yield f"taken over into {document['project']}"
+        yield from (f"  {name} = {value}" for name, value in document["values"].items())
+        yield from (f"  {path}" for path in document["keys"])
+        yield from (f"· {one['name']} stays {one['here']}, not {one['there']}" for one in document["kept"])
+        yield from (f"! {warning}" for warning in document["warnings"])
+        if not document["values"] and not document["keys"]:
+            yield "  nothing new"
+
+
+def _values(taken: Taken, found: Found, manifest: Manifest) -> None:
+    """Addresses under every network of their chain, and names that decide the addresses of what comes next."""
+    values = {f"{kind}.name": name for kind, name in found.names.items()}
+    for chain_id, addresses in found.deployed.items():
+        names = _networks(chain_id)
+        if not names:
+            taken.warnings.append(f"no network here has chain {chain_id}: its addresses are left out")
+        for name in names:
+            values |= {
+                f"networks.{name}.{kind}": one
+                for kind, one in addresses.items()
+                if kind in ("app", "dataset")
+            }
+    for key, value in values.items():
+        here = manifest.get(key)
+        if here is None:
+            manifest.set(key, value)
+            taken.values[key] = value
+        elif here != value:
+            taken.kept.append({"name": key, "here": str(here), "there": value})
+
+
+def _networks(chain_id: int) -> list[str]:
+    from workflows.iexec import networks
+
+    return [name for name in networks.names() if networks.load(name).chain_id == chain_id]
+
+
+def _dataset_keys(taken: Taken, found: Found, folder: Path) -> None:
+    from workflows.iexec import dataset, sdk
+
+    named = {path: dataset.read_key(path) for path in found.dataset_keys}
+    last = [path for path in named if path.name == sdk.LAST_KEY]
+    others = {path: key for path, key in named.items() if path not in last}
+    for path, key in named.items():
+        if path in last and key in others.values():
+            continue  # the client's alias of one that has a name
+        taken.put(folder / path.name, dataset.key_text(key).encode() + b"\n")
+    for path in found.legacy_keys:
+        taken.warnings.append(
+            f"{clean(path.name)} is of a client before 6.0: its datasets have to be encrypted again"
+        )
+
+
+def _result_keys(taken: Taken, found: Found, place: Network) -> None:
+    from workflows.iexec import ids, keys
+    from workflows.steps import world
+
+    for private in found.result_keys:
+        try:
+            address = ids.address(private.name.removesuffix("_key"))
+        except ValueError:
+            taken.warnings.append(f"{clean(private.name)} names no wallet and is left out")
+            continue
+        home = world.kept_for(place) / "beneficiary"
+        here = keys.find(home, address)
+        target = here.private if here else home / f"{address}_key"
+        key = None if keys.is_protected(private) else keys.load_private(private)
+        taken.put(target, private.read_bytes())
+        if str(target) not in taken.keys:
+            continue
+        public = private.with_name(private.name + ".pub")
+        if key is not None:
+            taken.put(target.with_name(target.name + ".pub"), keys.public_pem(key.public_key()).encode())
+        elif public.is_file():
+            taken.put(target.with_name(target.name + ".pub"), public.read_bytes())
+        if key is not None and not place.simulated:
+            taken.warnings.append(f"{target} has no passphrase: whoever reads the file reads the results")
+
+
+def _wallets(taken: Taken, found: Found) -> None:
+    """Keystore files, locked as they are, under their own names: the newest stays the newest."""
+    from workflows.iexec import devkeys, wallet
+
+    known = {one.address for one in wallet.list_wallets()}
+    for path in found.wallets:
+        try:
+            one = wallet.open_wallet(path)
+        except Failed as failure:
+            taken.warnings.append(failure.message)
+            continue
+        if one.address in devkeys.ADDRESSES:
+            taken.warnings.append(f"{one.address} is a public development wallet and is left out")
+        elif one.address not in known:
+            taken.put(wallet.keystore_dir() / f"UTC--{one.created}--{one.address[2:]}", path.read_bytes())
