@@ -6,6 +6,8 @@ Two people: the developer has the wallet that `creamtea localnet export` made, t
 from __future__ import annotations
 
 import json
+import time
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +60,20 @@ def house(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 def network(house: House) -> Iterator[dict[str, Any]]:
     """The status of a localnet that stays up for the session."""
     with localnet(house) as status:
+        # Who looks for a workerpool will run a task: the images of the stages are made from now on, beside all else.
+        with urllib.request.urlopen(f"{status['market']}/workerpoolorders?chainId={status['chain_id']}"):
+            pass
         yield status
         house.made |= stages(status)
+
+
+@pytest.fixture(scope="session")
+def ready(network: dict[str, Any]) -> None:
+    """The SMS knows the stages: an app in the JSON form is refused before that."""
+    end = time.monotonic() + peer.PATIENCE
+    while not stages(network):
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 @pytest.fixture(scope="session")

@@ -72,25 +72,22 @@ class Export(Command):
         with onchain.hub(name, None, emit) as (place, chain):
             address = manifest.get(f"networks.{name}.app")
             app = chain.app(str(address)) if address else None
+            if app is None:
+                raise Missing(
+                    f"no app of this project is registered on {name}",
+                    "creamtea run deploy registers it; --project and --network say which is meant",
+                    name="no_app",
+                )
             known = manifest.get(f"networks.{name}.dataset")
             dataset = chain.dataset(str(known)) if known else None
-        if app is None:
-            raise Missing(
-                f"no app of this project is registered on {name}",
-                "creamtea run deploy registers it; --project and --network say which is meant",
-                name="no_app",
-            )
-        orders = _orders(project, app.address)
-        written = Written(private_dir(folder))
-        for file in (sdk.IEXEC, sdk.CHAIN, sdk.DEPLOYED, sdk.ORDERS):
-            sdk.load(folder / file)  # refused before anything is written
-        _keys(written, project, place, app.owner, dataset)
-        _wallet(written, place, app.owner)
-        sdk.write_chain(folder / sdk.CHAIN, place)
-        written.files.append(sdk.CHAIN)
-        _documents(written, place, app, dataset, orders)
-        if place.embedded:
-            written.warnings.append("chain.json is good until the localnet stops: its ports change then")
+            for file in (sdk.IEXEC, sdk.CHAIN, sdk.DEPLOYED, sdk.ORDERS):
+                sdk.load(folder / file)  # refused before anything is written
+            orders = _orders(project, app.address)
+            written = Written(private_dir(folder))
+            _keys(written, project, place, app.owner, dataset)
+            _network(written, place)
+            _wallet(written, place, app.owner)
+            _documents(written, place, app, dataset, orders)
         document = {
             "folder": str(folder),
             "network": place.name,
@@ -194,17 +191,32 @@ def _encrypted(project: Path) -> Iterator[tuple[str, Path]]:
             yield str(sdk.load(record).get("checksum")), key_file
 
 
-def _wallet(written: Written, place: Network, owner: str) -> None:
-    """The owner's wallet, still locked: the localnet's public one, or a copy from the Ethereum keystore."""
-    from workflows.iexec import devkeys, sdk, wallet
-    from workflows.localnet.export import PASSWORD, put_wallet
+def _network(written: Written, place: Network) -> None:
+    """chain.json; of the localnet with its funded wallet, as `creamtea localnet export` writes them."""
+    from workflows.iexec import sdk
+    from workflows.localnet import client
+    from workflows.localnet.export import export
 
-    if place.simulated and owner in devkeys.ADDRESSES:
-        made = put_wallet(written.folder / sdk.KEYSTORE)
-        if made.address == owner:
-            written.keys.append(str(sdk.KEYSTORE / made.path.name))
-            written.warnings.append(f"the wallet's password is {PASSWORD}: everybody knows this key")
-            return
+    status = client.status(client.default_state()) if place.embedded else None
+    if status is None:
+        sdk.write_chain(written.folder / sdk.CHAIN, place)
+    else:
+        made = export(status, written.folder)
+        written.keys.append(str(Path(made["keystore"]).relative_to(written.folder)))
+        how = made["password"] or f"in {made['password_file']}"
+        written.warnings.append(f"the localnet's wallet has the password {how}")
+        written.warnings.append(
+            "chain.json is good while this localnet runs: its addresses may change after that"
+        )
+    written.files.append(sdk.CHAIN)
+
+
+def _wallet(written: Written, place: Network, owner: str) -> None:
+    """The owner's wallet, still locked, from the Ethereum keystore; not when it is the localnet's."""
+    from workflows.iexec import sdk, wallet
+
+    if any(one.address == owner for one in wallet.list_wallets(written.folder / sdk.KEYSTORE)):
+        return
     known = [one for one in wallet.list_wallets() if one.address == owner]
     if not known:
         written.warnings.append(f"the wallet of {owner} is not in {wallet.keystore_dir()}: none was copied")

@@ -11,7 +11,6 @@ from workflows.core.command import Argument, Command, Emit, Result
 from workflows.core.failure import Failed, Missing
 from workflows.core.journal import Journal
 from workflows.core.manifest import Manifest
-from workflows.core.text import clean
 
 if TYPE_CHECKING:
     from workflows.iexec.networks import Network
@@ -62,7 +61,8 @@ class Import(Command):
         folder = Path(str(options["folder"] or ".")).expanduser().resolve()
         manifest, journal = Manifest(project), Journal(project)
         place = networks.load(str(options["network"] or manifest.get("network") or "localnet"))
-        found, taken = sdk.read(folder), Taken()
+        found = sdk.read(folder)
+        taken = Taken(warnings=list(found.unknown))
         with journal.lock():
             _values(taken, found, manifest)
             _dataset_keys(taken, found, journal.folder / "keys")
@@ -119,42 +119,26 @@ def _networks(chain_id: int) -> list[str]:
 def _dataset_keys(taken: Taken, found: Found, folder: Path) -> None:
     from workflows.iexec import dataset, sdk
 
-    named = {path: dataset.read_key(path) for path in found.dataset_keys}
-    last = [path for path in named if path.name == sdk.LAST_KEY]
-    others = {path: key for path, key in named.items() if path not in last}
-    for path, key in named.items():
-        if path in last and key in others.values():
-            continue  # the client's alias of one that has a name
-        taken.put(folder / path.name, dataset.key_text(key).encode() + b"\n")
-    for path in found.legacy_keys:
-        taken.warnings.append(
-            f"{clean(path.name)} is of a client before 6.0: its datasets have to be encrypted again"
-        )
+    named = [key for name, key in found.dataset_keys.items() if name != sdk.LAST_KEY]
+    for name, key in found.dataset_keys.items():
+        if name != sdk.LAST_KEY or key not in named:  # the client's alias of one that has a name
+            taken.put(folder / name, dataset.key_text(key).encode() + b"\n")
 
 
 def _result_keys(taken: Taken, found: Found, place: Network) -> None:
-    from workflows.iexec import ids, keys
+    from workflows.iexec import keys
     from workflows.steps import world
 
-    for private in found.result_keys:
-        try:
-            address = ids.address(private.name.removesuffix("_key"))
-        except ValueError:
-            taken.warnings.append(f"{clean(private.name)} names no wallet and is left out")
-            continue
-        home = world.kept_for(place) / "beneficiary"
-        here = keys.find(home, address)
-        target = here.private if here else home / f"{address}_key"
-        key = None if keys.is_protected(private) else keys.load_private(private)
-        taken.put(target, private.read_bytes())
+    home = world.kept_for(place) / "beneficiary"
+    for pair in found.pairs:
+        here = keys.find(home, pair.address)
+        target = here.private if here else home / f"{pair.address}_key"
+        taken.put(target, pair.private)
         if str(target) not in taken.keys:
             continue
-        public = private.with_name(private.name + ".pub")
-        if key is not None:
-            taken.put(target.with_name(target.name + ".pub"), keys.public_pem(key.public_key()).encode())
-        elif public.is_file():
-            taken.put(target.with_name(target.name + ".pub"), public.read_bytes())
-        if key is not None and not place.simulated:
+        if pair.public is not None:
+            taken.put(target.with_name(target.name + ".pub"), pair.public)
+        if pair.open and not place.simulated:
             taken.warnings.append(f"{target} has no passphrase: whoever reads the file reads the results")
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from workflows.core.failure import Failed, Missing
 from workflows.core.files import create_private, private_dir, write_atomic
 from workflows.core.text import clean
-from workflows.iexec import ids
+from workflows.iexec import dataset, ids, keys
 from workflows.iexec.networks import Network
 from workflows.iexec.orders import Order
 from workflows.iexec.records import App, Dataset
@@ -29,19 +29,32 @@ _LARGEST = 1 << 20
 
 
 @dataclass(frozen=True)
+class Pair:
+    """A key pair of results of a wallet, as PEM; `open` says that no passphrase guards the private half."""
+
+    address: str
+    private: bytes
+    public: bytes | None
+    open: bool
+
+
+@dataclass(frozen=True)
 class Found:
-    """A project of the client. `deployed`: chain id → kind → address; `names`: kind → name in iexec.json."""
+    """A project of the client. `deployed`: chain id → kind → address; `names`: kind → name in iexec.json.
+
+    `dataset_keys`: file name → key. `unknown` are files that mean nothing here.
+    """
 
     deployed: Mapping[int, Mapping[str, str]]
     names: Mapping[str, str]
-    dataset_keys: tuple[Path, ...]
-    legacy_keys: tuple[Path, ...]
-    result_keys: tuple[Path, ...]
+    dataset_keys: Mapping[str, bytes]
+    pairs: tuple[Pair, ...]
     wallets: tuple[Path, ...]
+    unknown: tuple[str, ...]
 
 
 def read(folder: Path) -> Found:
-    """What a folder of the client holds; Missing when it is none, or a file of it is not as the client writes it."""
+    """What a folder of the client holds; Missing when it is none, Missing or Failed when a file of it is broken."""
     if not any((folder / name).exists() for name in (IEXEC, DEPLOYED, ".secrets")):
         raise Missing(
             f"{clean(str(folder))} is no project of the iexec client",
@@ -52,15 +65,38 @@ def read(folder: Path) -> Found:
     names = {
         kind: about[kind].get("name") for kind in ("app", "dataset") if isinstance(about.get(kind), dict)
     }
-    keys = _files(folder / DATASET_KEYS)
+    secrets = _files(folder / DATASET_KEYS)
+    pairs = {path: _pair(path) for path in _files(folder / RESULT_KEYS) if path.name.endswith("_key")}
     return Found(
         _deployed(folder / DEPLOYED),
         {kind: clean(name) for kind, name in names.items() if isinstance(name, str) and name},
-        tuple(path for path in keys if path.name.endswith(".key")),
-        tuple(path for path in keys if path.name.endswith(".secret")),
-        tuple(path for path in _files(folder / RESULT_KEYS) if path.name.endswith("_key")),
+        {path.name: dataset.read_key(path) for path in secrets if path.name.endswith(".key")},
+        tuple(pair for pair in pairs.values() if pair),
         tuple(path for path in _files(folder / KEYSTORE) if not path.name.startswith(".")),
+        tuple(
+            f"{clean(path.name)} {why}"
+            for paths, why in (
+                (
+                    [path for path in secrets if path.name.endswith(".secret")],
+                    "is of a client before 6.0: its dataset has to be encrypted again",
+                ),
+                ([path for path, pair in pairs.items() if pair is None], "names no wallet and is left out"),
+            )
+            for path in paths
+        ),
     )
+
+
+def _pair(private: Path) -> Pair | None:
+    try:
+        address = ids.address(private.name.removesuffix("_key"))
+    except ValueError:
+        return None
+    if keys.is_protected(private):
+        public = private.with_name(private.name + ".pub")
+        return Pair(address, private.read_bytes(), public.read_bytes() if public.is_file() else None, False)
+    pem = keys.public_pem(keys.load_private(private).public_key())
+    return Pair(address, private.read_bytes(), pem.encode(), True)
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -131,10 +167,10 @@ def app_entry(app: App) -> dict[str, Any]:
     return entry
 
 
-def dataset_entry(dataset: Dataset) -> dict[str, Any]:
+def dataset_entry(found: Dataset) -> dict[str, Any]:
     """A registered dataset as iexec.json describes one."""
     names = ("owner", "name", "multiaddr", "checksum")
-    return {name: getattr(dataset, name) for name in names}
+    return {name: getattr(found, name) for name in names}
 
 
 def template(order: Order) -> dict[str, str]:
@@ -173,6 +209,8 @@ def _deployed(path: Path) -> dict[int, dict[str, str]]:
     for kind, addresses in load(path).items():
         for chain, address in addresses.items() if isinstance(addresses, dict) else ():
             try:
+                if not chain.isdecimal():
+                    raise ValueError(f"{chain[:20]!r} is no chain id")
                 found.setdefault(int(chain), {})[str(kind)] = ids.address(address)
             except ValueError as error:
                 raise Missing(
