@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,9 @@ from typing import Any
 import pytest
 
 from tests.e2e import apps
-from tests.e2e.house import House, environment, localnet, stages
+from tests.e2e.house import House, localnet, machine, stages
 from tests.e2e.onboarded import Onboarded, onboard
-from workflows.containers.engine import Engine
 from workflows.localnet.toolchain import Toolchain
-
-_USER = dict(os.environ)  # as it was before any fixture changed it
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -29,13 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def house(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A new user's machine; at the end nothing that was made in the engine is left."""
-    home = tmp_path_factory.mktemp("house")
-    with Engine.connect() as engine:
-        found = House(home, environment(home, _USER), engine)
-        try:
-            yield found
-        finally:
-            found.clean()
+    with machine(tmp_path_factory.mktemp("house")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

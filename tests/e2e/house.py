@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests import user
 from tests.e2e.contract import Event, Run, checked
 from workflows.containers.engine import Engine
 from workflows.core.failure import Failed
@@ -212,6 +213,17 @@ class House:
                 with contextlib.suppress(Failed):
                     self.engine.remove(image, force=True)
                     waiting.discard(image)
+
+
+@contextlib.contextmanager
+def machine(home: Path) -> Iterator[House]:
+    """A new user's machine; at the end nothing that was made in the engine is left."""
+    with Engine.connect() as engine:
+        found = House(home, environment(home, user.ENVIRONMENT), engine)
+        try:
+            yield found
+        finally:
+            found.clean()
 
 
 @contextlib.contextmanager

@@ -33,6 +33,7 @@ secret_size server_error session_refused sms_database sms_framework sms_refused 
 tag_frameworks_exclusive tag_without_framework tag_without_tee task_not_unset transaction_replaced
 transaction_reverted unconfirmed unknown_base unknown_network unknown_tag usage vault_key_mismatch volume
 wallet weak_key wrong_enclave_signature wrong_hub wrong_passphrase
+iexec_file inside no_iexec_project other_key
 """
 )
 

@@ -15,11 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests import user
-from tests.e2e.house import House, environment, localnet, stages
+from tests.e2e.house import House, localnet, machine, stages
 from tests.peer import sdk as peer
 from tests.peer.sdk import Library, Sdk
-from workflows.containers.engine import Engine
 from workflows.iexec.poco import Poco
 from workflows.localnet.genesis import account
 from workflows.localnet.toolchain import Toolchain
@@ -47,13 +45,8 @@ class Built:
 @pytest.fixture(scope="session")
 def house(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """A new user's machine; at the end nothing that was made in the engine is left."""
-    home = tmp_path_factory.mktemp("peer")
-    with Engine.connect() as engine:
-        found = House(home, environment(home, user.ENVIRONMENT), engine)
-        try:
-            yield found
-        finally:
-            found.clean()
+    with machine(tmp_path_factory.mktemp("peer")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
