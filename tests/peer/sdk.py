@@ -105,6 +105,8 @@ def install() -> Path:
     from platformdirs import user_cache_path
 
     with user.settings():
+        if toolchain.npm_command() is None:
+            toolchain.install_node(lambda _: None)
         kept = private_dir(user_cache_path("creamtea") / "peer")
         home = kept / hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]
         if not home.is_dir():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from workflows.commands import onchain
 from workflows.core.command import Argument, Command, Emit, Result
 from workflows.core.failure import Missing
+from workflows.core.files import private_dir
 from workflows.core.journal import FOLDER, Journal
 from workflows.core.manifest import Manifest
 
@@ -62,7 +63,6 @@ class Export(Command):
     )
 
     def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
-        from workflows.core.files import private_dir
         from workflows.iexec import sdk
 
         project = Path(str(options["project"])).expanduser().resolve()
@@ -83,7 +83,7 @@ class Export(Command):
             for file in (sdk.IEXEC, sdk.CHAIN, sdk.DEPLOYED, sdk.ORDERS):
                 sdk.load(folder / file)  # refused before anything is written
             orders = _orders(project, app.address)
-            written = Written(private_dir(folder))
+            written = Written(_made(folder, project))
             _keys(written, project, place, app.owner, dataset)
             _network(written, place)
             _wallet(written, place, app.owner)
@@ -120,6 +120,13 @@ def _target(project: Path, given: Any) -> Path:
             name="inside",
         )
     return folder
+
+
+def _made(folder: Path, project: Path) -> Path:
+    """The folder, for its owner only when it is new; one that is there keeps its mode."""
+    if folder.is_relative_to(project / FOLDER):
+        _ = Journal(project).folder  # with what keeps git out of it
+    return folder if folder.is_dir() else private_dir(folder)
 
 
 def _orders(project: Path, app: str) -> dict[str, Order]:

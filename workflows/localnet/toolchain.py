@@ -125,7 +125,7 @@ def fetch(lock: Path, home: Path, emit: Emit) -> None:
 
     No install script runs. Unavailable when npm is not there, or cannot fetch it.
     """
-    npm = npm_command() or _install_node(emit)
+    npm = npm_command() or install_node(emit)
     with tempfile.TemporaryDirectory(prefix=".install-", dir=home.parent) as scratch:
         project = Path(scratch) / "npm"
         project.mkdir()
@@ -141,7 +141,7 @@ def fetch(lock: Path, home: Path, emit: Emit) -> None:
         project.rename(home)
 
 
-def _install_node(emit: Emit) -> list[str]:
+def install_node(emit: Emit) -> list[str]:
     """Bring npm into the running virtual environment."""
     hint = "Install npm (Debian: `apt-get install npm`), or run creamtea from a virtual environment with pip."
     if sys.prefix == sys.base_prefix:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from workflows.core.failure import Failed
+from workflows.core.failure import Failed, Unavailable
 from workflows.iexec.ids import hash32
 from workflows.iexec.orders import KINDS, WorkerpoolOrder
 from workflows.localnet.login import Logins
@@ -93,8 +93,9 @@ class Market(HttpService):
             return await handler(request)
         except Refused as refused:
             return web.json_response({"ok": False, "error": str(refused)}, status=refused.status)
-        except (ValueError, Failed) as error:
-            return web.json_response({"ok": False, "error": str(error)}, status=400)
+        except (ValueError, Failed, RecursionError) as error:
+            status = 503 if isinstance(error, Unavailable) else 400
+            return web.json_response({"ok": False, "error": str(error)}, status=status)
 
     async def _version(self, request: web.Request) -> web.Response:
         from importlib.metadata import version
