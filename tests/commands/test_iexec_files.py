@@ -21,12 +21,17 @@ from workflows.cli import main
 from workflows.core.failure import Failed
 from workflows.core.journal import FOLDER
 from workflows.core.manifest import Manifest
-from workflows.iexec import networks, sdk, wallet
+from workflows.iexec import keys, networks, sdk, wallet
+from workflows.iexec.poco import Poco
+from workflows.iexec.records import NewApp
+from workflows.localnet.chain import Chain
 from workflows.localnet.genesis import account
+from workflows.steps.world import kept_for
 
 APP, DATASET = "0x3C329192C400F307c7b639AF60A78Bb1c9ef54Bc", "0xF271f4A748961D09AEDdc855a2604c85acfe15eF"
 KEY = base64.b64encode(bytes(range(32))).decode()
 OTHER = base64.b64encode(bytes(range(1, 33))).decode()
+CHECKSUM, OLD_FORM = "0x" + "5c" * 32, b"|".join((b"aa" * 32, b"bb" * 16, b"cc" * 32))
 OWNER = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A"  # of the key 0x11…11
 
 
@@ -164,6 +169,38 @@ def test_old_secrets_and_unknown_chains_are_told(
     warnings = taken(capsys, theirs, ours)[1]["warnings"]
     assert any("old.scone.secret" in one and "encrypted again" in one for one in warnings)
     assert any("chain 5" in one for one in warnings)
+
+
+@pytest.mark.chain
+def test_a_project_on_a_network_of_ones_own(
+    capsys: pytest.CaptureFixture[str], chain: Chain, ours: Path, home: Path, tmp_path: Path
+) -> None:
+    signer = account("requester")
+    poco = Poco(chain.rpc, chain.hub, signer, chain_id=chain.chain_id, gas_free=True)
+    transaction = poco.deploy_app(NewApp(signer.address, "of three", "docker.io/none:1", CHECKSUM, OLD_FORM))
+    poco.send(transaction)
+    app = poco.deployed_address("app", poco.wait(transaction), transaction)
+    registries = "\n".join(f'{kind} = "{address}"' for kind, address in chain.registries.items())
+    put(
+        networks.user_file(),
+        f'[trial]\ntitle = "T"\nnote = "N"\nchain_id = {chain.chain_id}\nnative = true\nsimulated = true\n'
+        f'rpc = "{chain.rpc}"\nhub = "{chain.hub}"\n[trial.registries]\n{registries}\n',
+    )
+    Manifest(ours).set("networks.trial.app", app)
+    mine = wallet.import_key(signer.key.hex(), "secret word", simulated=True, work=1 << 12)
+    pair = keys.create(kept_for(networks.load("trial")) / "beneficiary", signer.address, "another word")
+    out = tmp_path / "out"
+    code = main(["export", "iexec", str(out), "--project", str(ours), "--network", "trial", "--json"])
+    document = json.loads(capsys.readouterr().out)
+    assert code == 0 and document["app"] == app and document["dataset"] is None and document["orders"] == []
+    entry = json.loads((out / "chain.json").read_text())["chains"]["trial"]
+    assert (entry["id"], entry["host"], entry["hub"]) == (str(chain.chain_id), chain.rpc, chain.hub)
+    assert json.loads((out / "iexec.json").read_text())["app"]["mrenclave"] == OLD_FORM.decode()
+    assert (out / "keystore" / mine.path.name).read_bytes() == mine.path.read_bytes()
+    public = out / ".secrets/beneficiary" / pair.public.name
+    assert public.read_bytes() == pair.public.read_bytes() and not public.with_suffix("").exists()
+    said = " ".join(document["warnings"])
+    assert "has a passphrase" in said and "tag mismatch" in said
 
 
 def test_keys_do_not_go_into_the_project(capsys: pytest.CaptureFixture[str], ours: Path) -> None:
