@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import shutil
@@ -109,8 +110,10 @@ def install() -> Path:
             toolchain.install_node(lambda _: None)
         kept = private_dir(user_cache_path("creamtea") / "peer")
         home = kept / hashlib.sha256(LOCK.read_bytes()).hexdigest()[:16]
-        if not home.is_dir():
-            toolchain.fetch(_HERE, home, lambda _: None)
+        with (kept / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two processes of the tests install once
+            if not home.is_dir():
+                toolchain.fetch(_HERE, home, lambda _: None)
     return home
 
 
