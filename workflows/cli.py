@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-import _thread
 import argparse
 import contextlib
 import io
 import json
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import workflows.commands
-import workflows.steps
-from workflows.core.catalog import Catalog, discover
 from workflows.core.command import Command
-from workflows.core.engine import Engine, stumbled
-from workflows.core.events import Event, harmless
+from workflows.core.discovery import discover
 from workflows.core.failure import Cancelled, Failed, Missing
-from workflows.core.fields import Field
-from workflows.core.journal import FOLDER, Journal
-from workflows.core.manifest import Manifest
-from workflows.core.record import Recorder, new_run, replay, runs
-from workflows.core.step import Context, Step
 from workflows.core.text import clean
-from workflows.plain import JsonPrinter, PlainPrinter, Prompts, Unattended
-from workflows.steps.world import APART
+
+if TYPE_CHECKING:  # a command that is no run does not wait for what runs take
+    from workflows.core.catalog import Catalog
+    from workflows.core.events import Event
+    from workflows.core.fields import Field
+    from workflows.core.step import Context, Step
+    from workflows.plain import PlainPrinter
 
 PROGRAM = "creamtea"
 _OWN = {
@@ -49,6 +44,10 @@ class _Parser(argparse.ArgumentParser):
 
 def catalog() -> Catalog:
     """All steps of the product."""
+    import workflows.steps
+    from workflows.core.catalog import Catalog
+    from workflows.core.step import Step
+
     return Catalog(discover(workflows.steps, Step))  # type: ignore[type-abstract]
 
 
@@ -79,6 +78,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("CREAMTEA_DEBUG"):
             raise
+        from workflows.core.engine import stumbled
+
         return explain(stumbled(error), as_json)
 
 
@@ -96,7 +97,8 @@ def _dispatch(words: list[str]) -> int:
         return _run(parse_run(rest))
     if name in _OWN:
         return int({"resume": _resume, "runs": _runs, "steps": _steps, "replay": _replay}[name](rest))
-    command = commands().get(name)
+    command = next(iter(discover(workflows.commands, Command, name)), None)  # type: ignore[type-abstract]
+    command = command or commands().get(name)
     if command is None:
         import difflib
 
@@ -222,6 +224,12 @@ def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
 
     Missing when the folder does not exist, the workflow is unknown, or the value of a flag cannot be used.
     """
+    from workflows.core.journal import Journal
+    from workflows.core.manifest import Manifest
+    from workflows.core.record import new_run
+    from workflows.core.step import Context
+    from workflows.steps.world import APART
+
     workflow: str = options.workflow
     steps = catalog().workflow(workflow)
     folder = demo_project(options) if workflow == "demo" else options.project.expanduser().resolve()
@@ -252,6 +260,7 @@ def demo_project(options: argparse.Namespace) -> Path:
     """The folder of the demo: the bundled sample, under the user's data unless `--project` says where."""
     from platformdirs import user_data_path
 
+    from workflows.core.manifest import Manifest
     from workflows.scone import samples
 
     language = str(options.given.get("language") or "python")
@@ -266,6 +275,10 @@ def demo_project(options: argparse.Namespace) -> Path:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from workflows.core.engine import Engine
+    from workflows.core.record import Recorder
+    from workflows.plain import JsonPrinter, PlainPrinter, Prompts, Unattended
+
     steps, ctx = prepare(options)
     ask = not options.yes and not options.json and sys.stdin.isatty() and sys.stdout.isatty()
     if options.workflow == "demo":
@@ -288,6 +301,8 @@ def _run(options: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def interrupts(ctx: Context) -> Iterator[None]:
     """Ctrl-C and SIGTERM cancel the running step; a second one ends the program."""
+    import _thread
+    import signal
 
     asked = False
 
@@ -322,6 +337,8 @@ def parse_resume(words: Sequence[str]) -> argparse.Namespace:
 
 def last_run(project: Path) -> Mapping[str, Any]:
     """Workflow and given values of the project's last run. Missing when there is none."""
+    from workflows.core.journal import Journal
+
     entry = Journal(project.expanduser().resolve()).last("run")
     if entry is None or "workflow" not in entry.data:
         raise Missing("there is no run to resume here", f"{PROGRAM} run onboard starts one")
@@ -329,6 +346,9 @@ def last_run(project: Path) -> Mapping[str, Any]:
 
 
 def _runs(words: Sequence[str]) -> int:
+    from workflows.core.journal import FOLDER
+    from workflows.core.record import runs
+
     parser = _Parser(prog=f"{PROGRAM} runs", description="The runs of a project, newest first.")
     _common(parser)
     parser.add_argument("--json", action="store_true", help="one JSON document")
@@ -379,6 +399,9 @@ def _steps(words: Sequence[str]) -> int:
 
 
 def _replay(words: Sequence[str]) -> int:
+    from workflows.core.record import replay
+    from workflows.plain import JsonPrinter, PlainPrinter
+
     options = parse_replay(words)
     printer = (
         JsonPrinter(sys.stdout) if options.json else PlainPrinter(sys.stdout, catalog().steps, verbose=True)
@@ -420,12 +443,22 @@ def _command(command: Command, words: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON document")
     options_given = vars(parser.parse_args(list(words)))
     as_json = bool(options_given.pop("json"))
-    # Progress of a command is for people, and standard output is for the document.
-    progress = PlainPrinter(sys.stderr, [])
+    progress: PlainPrinter | None = None
+
+    def emit(event: Event) -> None:
+        """Progress of a command is for people, and standard output is for the document."""
+        from workflows.core.events import harmless
+        from workflows.plain import PlainPrinter
+
+        nonlocal progress
+        progress = progress or PlainPrinter(sys.stderr, [])
+        progress(harmless(event))
+
     try:
-        result = command.run(options_given, lambda event: progress(harmless(event)))
+        result = command.run(options_given, emit)
     finally:
-        progress.clear()
+        if progress is not None:
+            progress.clear()
     if as_json:
         print(json.dumps({"v": 1, **result.document}, ensure_ascii=False))
     else:

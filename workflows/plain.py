@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
-import shlex
 import signal
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 from workflows.core.events import (
     Asked,
@@ -28,9 +24,11 @@ from workflows.core.events import (
     to_json,
 )
 from workflows.core.failure import Cancelled, Failed, Missing
-from workflows.core.fields import Field, Filled
-from workflows.core.step import Context, Step
 from workflows.core.text import clean, size
+
+if TYPE_CHECKING:
+    from workflows.core.fields import Field, Filled
+    from workflows.core.step import Context, Step
 
 MARKS = {"waiting": "○", "running": "◐", "done": "✓", "cached": "✓", "failed": "✗", "cancelled": "■"}
 _KEPT_LINES = 2000
@@ -203,6 +201,8 @@ class Prompts(Unattended):
         if asked.kind == "document":
             return self._edit(asked)
         if asked.kind == "secret":
+            import getpass
+
             with _interruptible():
                 return getpass.getpass(f"  {asked.question}: ")
         reply = self._read(f"  {asked.question} [{'y/N' if asked.kind == 'confirm' else ''}] ")
@@ -210,6 +210,10 @@ class Prompts(Unattended):
 
     def _edit(self, asked: Asked) -> str:
         """Show a document and let it be edited with the person's editor."""
+        import shlex
+        import subprocess
+        import tempfile
+
         text = asked.default or ""
         self._out.write("".join(f"    {line}\n" for line in text.splitlines()))
         editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")

@@ -27,10 +27,10 @@ def key() -> rsa.RSAPrivateKey:
 
 
 def sigstruct(mrenclave: bytes, signer: rsa.RSAPrivateKey | None = None, **fields: object) -> bytes:
-    """1808 bytes, signed. Fields by name: vendor, date, attributes, mask, prod, svn."""
+    """1808 bytes, signed. Fields by name: kind (the header's type), vendor, date, attributes, mask, prod, svn."""
     signer = signer or key()
     number = signer.public_key().public_numbers().n
-    head = bytes.fromhex("06000000e10000000000010000000000")
+    head = bytes.fromhex("06000000e100000000000100") + struct.pack("<I", fields.get("kind", 0))
     head += (
         struct.pack("<I", fields.get("vendor", 0)) + bytes.fromhex(str(fields.get("date", "20260131")))[::-1]
     )

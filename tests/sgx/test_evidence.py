@@ -224,8 +224,58 @@ def test_every_truncation_is_refused(platform: Platform, tmp_path: Path, version
     for size in [*range(0, 700, 7), *range(700, len(whole), 101), len(whole) - 1]:
         with pytest.raises(Failed):
             look(tmp_path, whole[:size])
-    with pytest.raises(Failed, match="follow the quote"):
-        look(tmp_path, whole + b"\0\1")
+
+
+def test_bytes_behind_a_quote_are_told(trusted: Platform, tmp_path: Path) -> None:
+    whole = trusted.quote(body=BODY.pack())
+    found = look(tmp_path, whole + b"\0\1")
+    assert found.sound
+    assert found.document["verified"] is True
+    assert any("2 bytes behind the quote" in text for text in found.document["warnings"])
+    assert look(tmp_path, whole + bytes(70)).document["warnings"] == []
+
+
+def test_a_quote_in_something_else(trusted: Platform, tmp_path: Path) -> None:
+    """Open Enclave's header, a certificate, a message: found by who quoted, and told where it is."""
+    whole = trusted.quote(4, 0, BODY.pack())
+    header = struct.pack("<IIQ", 1, 2, len(whole))
+    found = look(tmp_path, header + whole)
+    assert found.document["verified"] is True
+    assert found.document["offset"] == 16
+    assert any("offset 16" in text for text in found.document["warnings"])
+    pem = f"-----BEGIN CERTIFICATE-----\n{base64.encodebytes(header + whole).decode()}-----END CERTIFICATE-----\n"
+    assert look(tmp_path, pem.encode()).document["offset"] == 16
+    several = look(tmp_path, b"x" * 100 + whole + b"x" + whole)
+    assert several.document["offset"] == 100
+    assert any(text.startswith("2 quotes are in the file") for text in several.document["warnings"])
+    with pytest.raises(Failed):
+        look(tmp_path, header + whole[:500])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        lambda quote: json.dumps({"kind": 4, "QuoteHex": quote.hex().upper(), "held": "010203"}),
+        lambda quote: json.dumps([{"quote": base64.urlsafe_b64encode(quote).decode().rstrip("=")}, None, 7]),
+        lambda quote: json.dumps(base64.b64encode(quote).decode()),
+        lambda quote: f"-----BEGIN QUOTE-----\r\n{base64.b64encode(quote).decode()}\r\n-----END QUOTE-----",
+        lambda quote: f"# made on 2026-01-31\n0x{quote.hex()}\n",
+        lambda quote: f"\n{quote.hex()}\n{quote.hex()}\n",
+    ],
+)
+def test_quotes_in_texts_of_others(trusted: Platform, tmp_path: Path, text) -> None:
+    assert look(tmp_path, text(trusted.quote(body=BODY.pack())).encode()).document["verified"] is True
+
+
+def test_two_quotes_in_a_text_are_not_guessed_from(platform: Platform, tmp_path: Path) -> None:
+    one, two = (platform.quote(version, 0, BODY.pack()) for version in (3, 4))
+    for text in (f"{one.hex()}\n{two.hex()}\n", json.dumps({"a": one.hex(), "b": {"c": two.hex()}})):
+        with pytest.raises(Failed, match="2 quotes"):
+            look(tmp_path, text.encode())
+    with pytest.raises(Failed, match="no signed enclave"):
+        look(tmp_path, json.dumps({"quote": one.hex()[:-3] + "x"}).encode())
+    with pytest.raises(Failed, match="no signed enclave"):
+        look(tmp_path, b"[" * 100_000)
 
 
 @given(data=st.data())
@@ -290,6 +340,19 @@ def test_the_command(trusted: Platform, tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["measure", str(file)]) == 0
     shown = capsys.readouterr().out
     assert "Intel SGX Root CA" in shown
+    for field in (
+        "CPUSVN",
+        "MISCSELECT",
+        "ISVEXTPRODID",
+        "CONFIGID",
+        "QE SVN",
+        "auth data",
+        "CN=Test Platform CA",
+    ):
+        assert field in shown
+    # The enclave's REPORTDATA, and the quoting enclave's, which vouches for the key.
+    assert bytes(range(32)).hex() in shown
+    assert shown.count("REPORTDATA") == 3
     assert "not checked" in shown
     assert main(["measure", str(file), "--json", "--at", "2019-01-01"]) == 1
     assert json.loads(capsys.readouterr().out)["verified"] is False

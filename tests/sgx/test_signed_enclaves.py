@@ -35,6 +35,7 @@ from tests.sgx.enclaves import (
     W,
     X,
     build,
+    sigstruct,
     thread,
 )
 from workflows.cli import main
@@ -326,12 +327,49 @@ def test_hostile_metadata_is_refused(at: int, form: str, value: int) -> None:
     refused(built, altered(built, built.meta + at, form, value))
 
 
-def test_an_enclave_that_would_take_for_ever_is_refused() -> None:
+def test_an_enclave_that_would_take_for_ever_is_not_measured() -> None:
+    """What its signer said is shown all the same."""
     built = build(Plan(size=1 << 62))
     at = built.file.index(struct.pack("<Q", 9000), 64)  # memory size of the second segment
-    assert "hashed" in refused(built, altered(built, at, "<Q", 1 << 50)).message
+    found = measured(dataclasses.replace(built, file=altered(built, at, "<Q", 1 << 50)))
+    document = found.document
+    assert not found.sound
+    assert document["mrenclave"] is document["matches"] is None
+    assert document["sigstruct"]["mrenclave"] == built.mrenclave
+    assert document["pages"]["added"] > 1 << 37
+    assert any("would have to be hashed" in text for text in document["warnings"])
     wide = build(Plan(size=1 << 62, layout=[Entry(STACK, 1), Group(1, 1)]))
     refused(wide, altered(wide, wide.layout_at + 32 + 4, "<I", 0xFFFFFFFF))
+
+
+def test_another_sigstruct_for_an_enclave(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As Intel ships its launch enclave: in production another SIGSTRUCT takes the place of the one inside."""
+    built = build(Plan(layout=thread(), sign={"kind": 1 << 31}))
+    enclave, other = built.write(tmp_path / "enclave.signed.so"), tmp_path / "production.css"
+    other.write_bytes(sigstruct(bytes.fromhex(built.mrenclave), prod=32))
+    assert any("debug release" in text for text in inspect(enclave).document["warnings"])
+    found = inspect(enclave, signature=other)
+    assert found.sound
+    assert found.document["matches"] is True
+    assert found.document["sigstruct"]["isvprodid"] == 32
+    assert found.document["warnings"] == []
+    other.write_bytes(sigstruct(bytes(32)))
+    assert main(["measure", str(enclave), "--sigstruct", str(other)]) == 1
+    assert "DIFFERS" in capsys.readouterr().out
+    assert main(["measure", str(other), "--sigstruct", str(other)]) == 2
+    assert main(["measure", str(enclave), "--at", "2026-01-31"]) == 0
+    assert "--at are for quotes" in capsys.readouterr().out
+
+
+def test_an_enclave_of_open_enclave_is_named(tmp_path: Path) -> None:
+    """Its section .oeinfo holds a SIGSTRUCT: what it says is shown, and that nothing was computed."""
+    built = build(Plan())
+    file = built.file.replace(b".note.sgxmeta", b".oeinfo\0\0\0\0\0\0")
+    file = file.replace(bytes.fromhex("4c0e5d639402a886"), bytes(8))
+    found = measured(dataclasses.replace(built, file=file))
+    assert found.document["kind"] == "sigstruct"
+    assert found.document["sigstruct"]["mrenclave"] == built.mrenclave
+    assert any("Open Enclave SDK" in text for text in found.document["warnings"])
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from tests.sgx.enclaves import build, key, sigstruct
 from tests.sgx.test_signed_enclaves import Plan
 from workflows.cli import main
 from workflows.core.failure import Failed
+from workflows.sgx import intel
 from workflows.sgx import sigstruct as reader
-from workflows.sgx.inspection import inspect
+from workflows.sgx.inspection import Inspection, inspect
 
 MRENCLAVE = bytes(range(32))
 
@@ -103,8 +104,7 @@ def test_a_forged_cube_is_no_signature(good: bytes) -> None:
 
 
 def warnings_of(folder: Path, data: bytes) -> str:
-    (folder / "some.sig").write_bytes(data)
-    return "\n".join(inspect(folder / "some.sig").document["warnings"])
+    return "\n".join(inspect_bytes(folder, data).document["warnings"])
 
 
 def test_what_deserves_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,15 +119,30 @@ def test_what_deserves_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     mrsigner = reader.parse(sigstruct(MRENCLAVE)).mrsigner
     monkeypatch.setitem(reader.PUBLIC_KEYS, mrsigner, "a key that everybody has")
     assert "a key that everybody has" in warnings_of(tmp_path, sigstruct(MRENCLAVE))
-    monkeypatch.setattr(reader, "INTEL", mrsigner)
+    monkeypatch.setitem(reader.INTEL, mrsigner, "launch")
     assert "signed by Intel" in warnings_of(tmp_path, sigstruct(MRENCLAVE))
 
 
 def test_the_signers_that_are_known() -> None:
     """As published: the sample key of Intel's SDK, the signer of Intel's launch enclave and of its QE."""
     assert "83d719e77deaca1470f6baf62a4d774303c899db69020f9c70ee1dfc08c7ce9e" in reader.PUBLIC_KEYS
-    assert reader.INTEL == "acb77012053e05a63d413b8bbae8fb6c5d73b3f2996d91c43bbbf90959c0f8d4"
-    assert reader.INTEL_QE == "8c4f5775d796503e96137f77c68a829a0056ac8ded70140b081b094490c57bff"
+    assert "acb77012053e05a63d413b8bbae8fb6c5d73b3f2996d91c43bbbf90959c0f8d4" in reader.INTEL
+    assert reader.INTEL.keys() >= intel.QUOTING_ENCLAVES.keys()
+
+
+def test_a_debug_release_is_told(tmp_path: Path) -> None:
+    """Bit 31 of the header's type, as in the launch enclave that Intel publishes."""
+    signed = sigstruct(MRENCLAVE, kind=1 << 31)
+    assert signed[:16].hex() == "06000000e10000000000010000000080"
+    found = inspect_bytes(tmp_path, signed)
+    assert found.sound
+    assert any("debug release" in text for text in found.document["warnings"])
+    assert not inspect_bytes(tmp_path, sigstruct(MRENCLAVE, kind=1 << 30)).sound
+
+
+def inspect_bytes(folder: Path, data: bytes) -> Inspection:
+    (folder / "some.sig").write_bytes(data)
+    return inspect(folder / "some.sig")
 
 
 def test_another_signer_is_another_mrsigner() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from workflows.core.command import Argument, Command, Emit, Result
-from workflows.core.events import Progress
 from workflows.core.failure import Missing
 from workflows.core.text import plural, size
 
@@ -22,7 +21,7 @@ class Measure(Command):
     arguments = (
         Argument("file", ".signed.so, .sgxs, SIGSTRUCT or quote, told apart by content", metavar="FILE"),
         Argument("--map", "show the layout of the enclave's memory too", flag=True),
-        Argument("--sigstruct", "compare an SGXS stream with this SIGSTRUCT", metavar="FILE"),
+        Argument("--sigstruct", "compare an enclave or a stream with this SIGSTRUCT", metavar="FILE"),
         Argument("--collateral", "JSON file: gives the TCB status of a quote", metavar="FILE"),
         Argument("--at", "check a quote for this time instead of now (2026-01-31)", metavar="TIME"),
     )
@@ -35,6 +34,8 @@ class Measure(Command):
         def progress(done: int, total: int) -> None:
             nonlocal shown
             if done * 50 // max(total, 1) > shown:
+                from workflows.core.events import Progress
+
                 shown = done * 50 // max(total, 1)
                 emit(Progress(task="measure", done=done, total=total))
 
@@ -46,6 +47,10 @@ class Measure(Command):
             at=_time(options["at"]),
             progress=progress,
         )
+        if found.document["kind"] != "quote" and (options["collateral"] or options["at"]):
+            found.document["warnings"].append(
+                "--collateral and --at are for quotes: nothing here depends on them"
+            )
         return Result(found.document, 0 if found.sound else 1)
 
     def lines(self, document: Mapping[str, Any]) -> Iterable[str]:
@@ -117,23 +122,56 @@ def _enclave(document: Mapping[str, Any]) -> Iterable[str]:
             yield f"{where}  {row['flags']:<6}  {measured:<9} {row['kind']}{note}"
 
 
+# The fields of a quote as Intel's manuals call them, in the order of a report.
+_FIELDS = {
+    "mrenclave": "MRENCLAVE", "mrtd": "MRTD", "rtmr": "RTMR", "mrsigner": "MRSIGNER", "isvprodid": "ISVPRODID",
+    "isvsvn": "ISVSVN", "attributes": "attributes", "td_attributes": "attributes", "xfam": "XFAM",
+    "cpu_svn": "CPUSVN", "tee_tcb_svn": "TEE TCB SVN", "tee_tcb_svn2": "TCB SVN 2", "misc_select": "MISCSELECT",
+    "isv_ext_prod_id": "ISVEXTPRODID", "isv_family_id": "ISVFAMILYID", "config_id": "CONFIGID",
+    "config_svn": "CONFIGSVN", "mrseam": "MRSEAM", "mrsigner_seam": "MRSIGNERSEAM", "seam_attributes": "SEAM attrs",
+    "mr_config_id": "MRCONFIGID", "mr_owner": "MROWNER", "mr_owner_config": "MROWNERCONF",
+    "mr_service_td": "MRSERVICETD", "report_data": "REPORTDATA",
+}  # fmt: skip
+_HEADER = {
+    "qe_vendor": "QE vendor", "qe_svn": "QE SVN", "pce_svn": "PCE SVN", "user_data": "user data",
+    "key_type": "key", "sign_type": "signature", "epid_group_id": "EPID group",
+    "extended_epid_group_id": "extended", "basename": "basename", "signature_size": "signature's",
+    "auth_data": "auth data", "certification": "certified by", "fmspc": "FMSPC", "pceid": "PCEID", "ppid": "PPID",
+}  # fmt: skip
+_WIDE = 96  # hex digits a line: a hash of TDX
+
+
 def _quote(document: Mapping[str, Any]) -> Iterable[str]:
     quote = document["quote"]
     yield f"quote ({quote['type']}, version {quote['version']}){'  SIMULATED' if document['simulated'] else ''}"
-    if "mrtd" in quote:
-        yield _line("MRTD", quote["mrtd"])
-        yield from (_line(f"RTMR{number}", value) for number, value in enumerate(quote["rtmr"]))
-        yield _line("attributes", quote["td_attributes"], " ".join(quote["attribute_names"]))
-    else:
-        yield _line("MRENCLAVE", quote["mrenclave"])
-        yield _line("MRSIGNER", quote["mrsigner"])
-        yield _line("product", f"ISVPRODID {quote['isvprodid']}  ISVSVN {quote['isvsvn']}")
-        yield _line("attributes", quote["attributes"], " ".join(quote["attribute_names"]))
-        yield _line("CPUSVN", quote["cpu_svn"])
-    yield _line("REPORTDATA", quote["report_data"][:64])
-    yield _line("", quote["report_data"][64:])
-    if quote.get("fmspc"):
-        yield _line("platform", f"FMSPC {quote['fmspc']}  PCEID {quote['pceid']}")
+    yield from _fields(quote, _FIELDS)
+    yield from _fields(quote, _HEADER)
+    if quote.get("qe_report"):
+        yield "the quoting enclave's report"
+        yield from _fields(quote["qe_report"], _FIELDS)
+    for each in quote.get("certificates", ()):
+        yield _line("certificate", each["subject"])
+        valid = f"{each['not_before'][:10]} to {each['not_after'][:10]}"
+        yield _line("", f"valid {valid}, serial {each['serial']}")
+    yield "checks"
     for check in document["checks"]:
         yield f"  {_WORDS[check['ok']]} {check['name']:<15} {check['detail']}"
     yield from (f"  ○ not checked: {text}" for text in document["not_checked"])
+
+
+def _fields(found: Mapping[str, Any], names: Mapping[str, str]) -> Iterable[str]:
+    for field, name in names.items():
+        value = found.get(field)
+        if isinstance(value, list):
+            yield from (_line(f"{name}{number}", _hex(each)) for number, each in enumerate(value))
+        elif isinstance(value, str) and len(value) > _WIDE and value.strip("0"):
+            yield _line(name, _hex(value[: len(value) // 2]))
+            yield _line("", _hex(value[len(value) // 2 :]))
+        elif value is not None:
+            note = " ".join(found["attribute_names"]) if name == "attributes" else ""
+            yield _line(name, _hex(value) if isinstance(value, str) else value, note)
+
+
+def _hex(value: str) -> str:
+    """Long hex as it is, but zeros counted."""
+    return value if value.strip("0") or len(value) < 16 else f"0 ({len(value) // 2} bytes)"

@@ -1,35 +1,12 @@
-"""The steps of a package, found by their files, and the workflows that they form."""
+"""The steps of the product, and the workflows that they form."""
 
 from __future__ import annotations
 
-import importlib
-import inspect
-import pkgutil
 from collections.abc import Sequence
 from graphlib import TopologicalSorter
-from types import ModuleType
-from typing import TypeVar
 
 from workflows.core.failure import Missing
 from workflows.core.step import Step
-
-T = TypeVar("T")
-
-
-def discover(package: ModuleType, base: type[T]) -> list[T]:
-    """One instance of each concrete class of `base` that the modules of a package define, by module name."""
-    found: list[T] = []
-    for info in pkgutil.iter_modules(package.__path__):
-        module = importlib.import_module(f"{package.__name__}.{info.name}")
-        found += [
-            kind()
-            for kind in vars(module).values()
-            if inspect.isclass(kind)
-            and issubclass(kind, base)
-            and not inspect.isabstract(kind)
-            and kind.__module__ == module.__name__
-        ]
-    return found
 
 
 class Catalog:

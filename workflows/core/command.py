@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from workflows.core.events import Event
+if TYPE_CHECKING:
+    from workflows.core.events import Event
 
-Emit = Callable[[Event], None]
+Emit = Callable[["Event"], None]
 
 
 @dataclass(frozen=True)

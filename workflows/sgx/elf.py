@@ -163,6 +163,14 @@ class Elf:
         return self._source.read(self._base + offset, size, original=True)
 
 
+def has_section(source: Source, name: str) -> bool:
+    """Whether a source is an ELF file with such a section; False for what cannot be read as one."""
+    try:
+        return Elf(source).section(name) is not None
+    except Malformed:
+        return False
+
+
 def _secinfo(flags: int) -> int:
     """SECINFO's flags for a segment's (R 4, W 2, X 1)."""
     return REGULAR | (READ if flags & 4 else 0) | (WRITE if flags & 2 else 0) | (EXECUTE if flags & 1 else 0)

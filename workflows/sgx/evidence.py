@@ -10,6 +10,7 @@ from typing import Any
 from cryptography import x509
 
 from workflows.core.failure import Failed
+from workflows.core.text import plural
 from workflows.sgx import collateral as collaterals
 from workflows.sgx import intel, quote_check, quote_format
 from workflows.sgx.quote_format import TDX, BadQuote, EpidQuote, Quote
@@ -29,8 +30,13 @@ def describe(data: bytes, collateral: Path | None, now: datetime) -> tuple[dict[
     """The document of a quote, and whether nothing in it was found wrong. BadQuote when it is none."""
     quote, size = quote_format.read(data)
     if isinstance(quote, EpidQuote):
-        return _epid(quote), True
-    return _ecdsa(quote, data[:size], collateral, now)
+        document, sound = _epid(quote), True
+    else:
+        document, sound = _ecdsa(quote, data[:size], collateral, now)
+    if any(data[size:]):
+        rest = plural(len(data) - size, "byte")
+        document["warnings"].append(f"{rest} behind the quote: no part of it, and signed by nobody")
+    return document, sound
 
 
 def _epid(quote: EpidQuote) -> dict[str, Any]:

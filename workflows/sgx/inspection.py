@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -12,8 +9,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from workflows.core.failure import Missing
 from workflows.core.text import clean
-from workflows.sgx import elf, metadata, quote_format, sdk, sgxs, sigstruct
+from workflows.sgx import elf, metadata, sdk, sgxs, sigstruct
 from workflows.sgx.enclave import PAGE
 from workflows.sgx.region import Region, permissions
 from workflows.sgx.sigstruct import ATTRIBUTES, Sigstruct, flag_names
@@ -22,9 +20,13 @@ from workflows.sgx.source import Malformed, Source
 _HEAD = 4096
 _TEXT = 1 << 20  # a quote or a SIGSTRUCT in hex or base64 is shorter
 _BLANK: dict[str, Any] = dict.fromkeys(("mrenclave", "sigstruct", "matches", "pages", "heap", "threads"))
-_SCONE = (
+_OTHERS = (
     "MRENCLAVE was not computed again: only the layout of Intel's SDK is known here. SCONE signs anew at start "
     "when heap or stack differ, so a signed value holds for the signed settings; SCONE_HASH=1 prints the one in force"
+)
+_OPEN_ENCLAVE = (
+    "MRENCLAVE was not computed again: this is an enclave of the Open Enclave SDK, whose layout is not known here; "
+    "what is shown is what its signer said"
 )
 
 Progress = Callable[[int, int], None]
@@ -55,31 +57,34 @@ def inspect(
     with Source.open(path) as source:
         head = source.read(0, min(_HEAD, source.size))
         if not _known(head, source.size) and source.size <= _TEXT:
-            data = _decoded(source.read(0, source.size))
-            if data is not None and _known(data[:_HEAD], len(data)):
+            data = _unwrapped(source.read(0, source.size))
+            if data is not None:
                 with Source.of(data) as decoded:
                     return _inspect(decoded, data[:_HEAD], layout, signature, collateral, at, progress)
         return _inspect(source, head, layout, signature, collateral, at, progress)
 
 
 def _known(head: bytes, size: int) -> bool:
-    return (
-        head.startswith(elf.MAGIC)
-        or sgxs.looks_like(head)
-        or (sigstruct.looks_like(head) and size >= sigstruct.SIZE)
-        or quote_format.looks_like(head)
+    if head.startswith(elf.MAGIC) or sgxs.looks_like(head):
+        return True
+    if sigstruct.looks_like(head) and size >= sigstruct.SIZE:
+        return True
+    return _is_quote(head)
+
+
+def _is_quote(head: bytes) -> bool:
+    from workflows.sgx import quote_format  # enclaves do without
+
+    return quote_format.looks_like(head)
+
+
+def _unwrapped(data: bytes) -> bytes | None:
+    """What is written in a text, when it is one of the things that are read here, or holds a quote."""
+    from workflows.sgx import quote_format, wrapping
+
+    return wrapping.unwrap(
+        data, lambda inner: _known(inner[:_HEAD], len(inner)) or bool(quote_format.find(inner))
     )
-
-
-def _decoded(data: bytes) -> bytes | None:
-    """What is written in hex or base64."""
-    text = b"".join(data.split())
-    if re.fullmatch(rb"(0x)?([0-9a-fA-F]{2})+", text):
-        return bytes.fromhex(text.removeprefix(b"0x").decode())
-    try:
-        return base64.b64decode(text.translate(bytes.maketrans(b"-_", b"+/")), validate=True)
-    except binascii.Error:
-        return None
 
 
 def _inspect(
@@ -91,10 +96,9 @@ def _inspect(
     at: datetime | None,
     progress: Progress | None,
 ) -> Inspection:
+    now = at or datetime.now(timezone.utc)
     if sgxs.looks_like(head):
         return _stream(source, layout, signature, progress)
-    if sigstruct.looks_like(head) and source.size == sigstruct.SIZE:
-        return _signature(sigstruct.parse(source.read(0, source.size)), [])
     trouble: Malformed | None = None
     if head.startswith(elf.MAGIC):
         try:
@@ -102,31 +106,48 @@ def _inspect(
         except Malformed as failure:
             plans, trouble = [], failure
         if plans:
-            return _enclave(source, plans, layout, progress)
-    elif quote_format.looks_like(head):
-        return _quote(source, collateral, at or datetime.now(timezone.utc))
-    return _embedded(source, trouble)
+            return _enclave(source, plans, layout, signature, progress)
+    if signature is not None:
+        raise Missing(
+            "nothing in this file is measured, so there is nothing to compare a SIGSTRUCT with",
+            "leave --sigstruct out, or give an enclave or an SGXS stream",
+        )
+    if sigstruct.looks_like(head) and source.size == sigstruct.SIZE:
+        return _signature(sigstruct.parse(source.read(0, source.size)), [])
+    if not head.startswith(elf.MAGIC) and _is_quote(head):
+        return _quote(source, 0, collateral, now)
+    return _embedded(source, trouble, collateral, now)
 
 
-def _enclave(source: Source, plans: list[sdk.Plan], layout: bool, progress: Progress | None) -> Inspection:
-    measured: dict[tuple[object, ...], str] = {}
+def _enclave(
+    source: Source, plans: list[sdk.Plan], layout: bool, given: Path | None, progress: Progress | None
+) -> Inspection:
+    measured: dict[tuple[object, ...], str | None] = {}
     blocks, warnings, faults = [], [], 0
+    other = _given(given) if given is not None else None
     for plan in plans:
+        signature = other or plan.signature
         if plan.recipe not in measured:
-            measured[plan.recipe] = plan.measure(source, progress)
+            measured[plan.recipe] = None if plan.too_large else plan.measure(source, progress)
         computed = measured[plan.recipe]
-        matches, valid = computed == plan.signature.mrenclave, plan.signature.valid
+        matches = None if computed is None else computed == signature.mrenclave
+        valid = signature.valid
         faults += not (matches and valid)
         blocks.append(
             {
                 "version": "{}.{}".format(*plan.metadata.version),
                 "mrenclave": computed,
-                "sigstruct_mrenclave": plan.signature.mrenclave,
+                "sigstruct_mrenclave": signature.mrenclave,
                 "matches": matches,
                 "signature_valid": valid,
             }
         )
-    first = plans[0]
+    first, signature = plans[0], other or plans[0].signature
+    if first.too_large:
+        warnings.append(
+            f"MRENCLAVE was not computed: {first.stream >> 30:,} GiB would have to be hashed, "
+            "and no known enclave is so large"
+        )
     if len({block["mrenclave"] for block in blocks}) > 1:
         warnings.append(
             "its metadata blocks describe different enclaves: which one runs depends on the loader"
@@ -135,13 +156,13 @@ def _enclave(source: Source, plans: list[sdk.Plan], layout: bool, progress: Prog
         "kind": "sdk",
         **_BLANK,
         "mrenclave": blocks[0]["mrenclave"],
-        "sigstruct": _fields(first.signature),
-        "matches": all(block["matches"] for block in blocks),
+        "sigstruct": _fields(signature),
+        "matches": None if first.too_large else all(block["matches"] for block in blocks),
         "pages": {"added": first.added, "measured": first.measured},
         "heap": first.heap,
         "threads": first.threads,
         "warnings": [
-            *_signer_warnings(first.signature),
+            *_signer_warnings(signature),
             *_code_warnings(first.open_code, first.writable_code),
             *warnings,
         ],
@@ -158,10 +179,8 @@ def _enclave(source: Source, plans: list[sdk.Plan], layout: bool, progress: Prog
 def _stream(source: Source, layout: bool, signature: Path | None, progress: Progress | None) -> Inspection:
     found = sgxs.read(source, progress)
     warnings = [f"the stream is not canonical: {odd}" for odd in found.odd]
-    signed: Sigstruct | None = None
-    if signature is not None:
-        with Source.open(signature) as other:
-            signed = sigstruct.parse(other.read(0, min(other.size, sigstruct.SIZE + 1)))
+    signed = _given(signature) if signature is not None else None
+    if signed is not None:
         warnings = [*_signer_warnings(signed), *warnings]
     if found.unmeasured:
         warnings.append(f"{found.unmeasured:,} chunks are loaded and not measured (UNMEASRD)")
@@ -186,6 +205,12 @@ def _stream(source: Source, layout: bool, signature: Path | None, progress: Prog
     return Inspection(document, signed is None or (document["matches"] is True and signed.valid))
 
 
+def _given(path: Path) -> Sigstruct:
+    """The SIGSTRUCT in a file of its own."""
+    with Source.open(path) as source:
+        return sigstruct.parse(source.read(0, min(source.size, sigstruct.SIZE + 1)))
+
+
 def _signature(found: Sigstruct, warnings: list[str]) -> Inspection:
     document = {
         "kind": "sigstruct",
@@ -196,18 +221,17 @@ def _signature(found: Sigstruct, warnings: list[str]) -> Inspection:
     return Inspection(document, found.valid)
 
 
-def _embedded(source: Source, trouble: Malformed | None) -> Inspection:
-    """A file of another kind: the SIGSTRUCT in it. `trouble`, when Intel's tool signed it or there is none."""
+def _embedded(
+    source: Source, trouble: Malformed | None, collateral: Path | None, now: datetime
+) -> Inspection:
+    """A file of another kind: the SIGSTRUCT or the quote in it. `trouble`: what is wrong with it as an enclave."""
     found = list(islice(sigstruct.scan(source), 16))
     if trouble and (not found or any(metadata.holds(source, at) for at, _ in found)):
         raise trouble
     if not found:
-        raise Malformed(
-            "it is no signed enclave, SGXS stream, SIGSTRUCT or quote, and no SIGSTRUCT is in it",
-            "Give a .signed.so, a .sgxs, a .sig of 1,808 bytes, or a quote (binary, hex or base64).",
-        )
+        return _within(source, collateral, now)
     at, chosen = next((each for each in found if each[1].valid), found[0])
-    warnings = [_SCONE]
+    warnings = [_OPEN_ENCLAVE if elf.has_section(source, ".oeinfo") else _OTHERS]
     if len(found) > 1:
         warnings.append(f"{len(found)} SIGSTRUCTs are in the file; this is the one at offset {at:,}")
     inspection = _signature(chosen, warnings)
@@ -215,12 +239,33 @@ def _embedded(source: Source, trouble: Malformed | None) -> Inspection:
     return inspection
 
 
-def _quote(source: Source, collateral: Path | None, now: datetime) -> Inspection:
+def _within(source: Source, collateral: Path | None, now: datetime) -> Inspection:
+    """The quote that something else holds: evidence of Open Enclave, a certificate, a message."""
+    from workflows.sgx import quote_format
+
+    places = quote_format.find(source.read(0, source.size)) if source.size <= _TEXT else []
+    if not places:
+        raise Malformed(
+            "the file is empty"
+            if not source.size
+            else "it is no signed enclave, SGXS stream, SIGSTRUCT or quote, and no SIGSTRUCT is in it",
+            "Give a .signed.so, a .sgxs, a .sig of 1,808 bytes, or a quote (binary, hex or base64).",
+        )
+    inspection = _quote(source, places[0], collateral, now)
+    said = f"the quote is that at offset {places[0]:,} of the file; what stands around it was not looked at"
+    if len(places) > 1:
+        said = f"{len(places)} quotes are in the file; this is the one at offset {places[0]:,}"
+    inspection.document["warnings"].append(said)
+    inspection.document["offset"] = places[0]
+    return inspection
+
+
+def _quote(source: Source, at: int, collateral: Path | None, now: datetime) -> Inspection:
     from workflows.sgx import evidence  # X.509 is needed for quotes alone, and takes long to load
 
     if source.size > _TEXT:
         raise Malformed(f"a quote has some thousand bytes, this file {source.size:,}")
-    document, sound = evidence.describe(source.read(0, source.size), collateral, now)
+    document, sound = evidence.describe(source.read(at, source.size - at), collateral, now)
     return Inspection({"kind": "quote", **_BLANK, **document}, sound)
 
 
@@ -253,8 +298,13 @@ def _signer_warnings(found: Sigstruct) -> list[str]:
     if found.mrsigner in sigstruct.PUBLIC_KEYS:
         key = sigstruct.PUBLIC_KEYS[found.mrsigner]
         warnings.append(f"signed with {key}: anybody has that key, so MRSIGNER says nothing")
-    if found.mrsigner in (sigstruct.INTEL, sigstruct.INTEL_QE):
-        warnings.append("signed by Intel: one of its own (architectural) enclaves")
+    if found.mrsigner in sigstruct.INTEL:
+        warnings.append(f"signed by Intel: one of its own enclaves ({sigstruct.INTEL[found.mrsigner]})")
+    if found.pre_production:
+        warnings.append(
+            "its header is that of a debug release (bit 31 of the type), which only processors before production "
+            "take; Intel's launch enclave has its other SIGSTRUCT in le_prod_css.bin: give that with --sigstruct"
+        )
     if found.debug:
         warnings.append("DEBUG is set: whoever runs the machine can read its memory, nothing is protected")
     elif found.debug_allowed:

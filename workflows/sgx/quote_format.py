@@ -7,6 +7,7 @@ length, and signature data of that length.
 from __future__ import annotations
 
 import hashlib
+import re
 import struct
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ VERSION, ECDSA_P256, SGX, TDX, PCK_CHAIN, NESTED = 3, 2, 0, 0x81, 5, 6
 INTEL_QE = bytes.fromhex("939a7233f79c4ca9940a0db3957f0607")
 SIMULATED_QE = hashlib.sha256(b"SIMULATED quoting enclave").digest()[:16]
 HEADER = struct.Struct("<HHIHH16s20s")
+_VENDOR_AT = 12
 _EPID_HEADER = struct.Struct("<HH4sHHI32s")
 _BODIES = {1: reports.SIZE, 2: reports.TD_SIZE, 3: reports.TD_1_5_SIZE}  # of version 5
 
@@ -123,7 +125,7 @@ def parse(data: bytes) -> Quote:
 
 
 def read(data: bytes) -> tuple[Quote | EpidQuote, int]:
-    """A quote of any kind, and how many bytes it takes; zeros may follow. BadQuote as `parse` raises it."""
+    """A quote of any kind, and how many bytes it takes; others may follow. BadQuote as `parse` raises it."""
     if len(data) < HEADER.size:
         raise bad("malformed", "the quote ends in the middle of a field")
     version, key_type = struct.unpack_from("<HH", data)
@@ -134,8 +136,6 @@ def read(data: bytes) -> tuple[Quote | EpidQuote, int]:
         found, size = _ecdsa(data)
     else:
         raise bad("unsupported", f"quotes of version {version} with key type {key_type} are not known")
-    if any(data[size:]):
-        raise bad("malformed", f"{len(data) - size:,} bytes follow the quote")
     return found, size
 
 
@@ -148,6 +148,12 @@ def looks_like(data: bytes) -> bool:
         body = data[HEADER.size :]
         return key_type in (0, 1) and len(body) >= reports.SIZE and not any(body[20:32] + body[96:128])
     return version in (3, 4, 5) and key_type in (2, 3) and (tee_type in (SGX, TDX) or vendor == INTEL_QE)
+
+
+def find(data: bytes) -> list[int]:
+    """Where quotes from Intel's quoting enclaves begin inside of something else."""
+    places = (match.start() - _VENDOR_AT for match in re.finditer(re.escape(INTEL_QE), data))
+    return [at for at in places if at >= 0 and looks_like(data[at : at + HEADER.size])]
 
 
 def _ecdsa(data: bytes) -> tuple[Quote, int]:

@@ -11,14 +11,21 @@ from workflows.sgx.source import Malformed, Source
 
 SIZE = 1808
 HEADER = bytes.fromhex("06000000e10000000000010000000000")
+_PRE_PRODUCTION = bytes.fromhex("06000000e10000000000010000000080")
 HEADER2 = bytes.fromhex("01010000600000006000000001000000")
 _FORM = struct.Struct("<16sI4s16sI84s384sI384sII4s16s16s16s32s16s16sHH12s384s384s")
 _PKCS1 = b"\0\1" + b"\xff" * (384 - 51 - 3) + b"\0" + bytes.fromhex("3031300d060960864801650304020105000420")
 _PIECE = 1 << 22
 
-INTEL_VENDOR = 0x8086
-INTEL = "acb77012053e05a63d413b8bbae8fb6c5d73b3f2996d91c43bbbf90959c0f8d4"
-INTEL_QE = "8c4f5775d796503e96137f77c68a829a0056ac8ded70140b081b094490c57bff"
+# Intel's own signers, as its published enclaves have them (psw/ae/data/prebuilt of its SDK, DCAP).
+INTEL = {
+    "acb77012053e05a63d413b8bbae8fb6c5d73b3f2996d91c43bbbf90959c0f8d4": "launch",
+    "494a7e7138d5985fe6c8b126c7914718f895b6622f04eef8ae8fd2d3d332c6d4": "launch, before production",
+    "ec15b10787d2f84667ceb0b598ffc44a1f1cb80f670aae5df9e8fa9f6376e1f8": "EPID quoting, provisioning, platform services",
+    "c54a62f2be9ef76efb1f3930ad81ea7f60defc1f5f25e09b7c067a815ae0c6cb": "certification of PCKs",
+    "8c4f5775d796503e96137f77c68a829a0056ac8ded70140b081b094490c57bff": "quoting and verifying with ECDSA",
+    "dc9e2a7c6f948f17474e34a7fc43ed030f7c1563f1babddf6340c82e0e54a8c5": "quoting for TDX",
+}
 # Signers whose private keys anybody can download with Intel's SDK.
 PUBLIC_KEYS = {
     "83d719e77deaca1470f6baf62a4d774303c899db69020f9c70ee1dfc08c7ce9e": "the sample key of Intel's SDK",
@@ -78,6 +85,11 @@ class Sigstruct:
         """Whether the mask leaves DEBUG to who starts the enclave."""
         return not self.attribute_mask[0] & 0x2
 
+    @property
+    def pre_production(self) -> bool:
+        """Whether its type is a debug release (Intel's arch.h), which processors in production refuse."""
+        return self.header == _PRE_PRODUCTION
+
     def checks(self) -> dict[str, bool]:
         """What EINIT checks, each alone: constants, zeros, the RSA signature, and its two quotients."""
         number, value = int.from_bytes(self.modulus, "little"), int.from_bytes(self.signature, "little")
@@ -87,7 +99,7 @@ class Sigstruct:
         signed = hashlib.sha256(self.raw[:128] + self.raw[900:1028]).digest()
         zeros = (self.raw[44:128], self.raw[908:912], self.raw[992:1008], self.raw[1028:1040])
         return {
-            "header": self.header == HEADER and self.header2 == HEADER2,
+            "header": self.header in (HEADER, _PRE_PRODUCTION) and self.header2 == HEADER2,
             "reserved": not any(any(some) for some in zeros),
             "exponent": self.exponent == 3,
             "signature": padded == _PKCS1 + signed,
