@@ -59,6 +59,33 @@ def test_settings_keeps_what_it_does_not_know():
     assert printouts.settings(V2018).revision == "b6a40e091e2adb253f019401723d2a734e887a74"
 
 
+PREFIXES = [
+    "api_1       | ",
+    "hello-app  | ",
+    "#12 3.41 ",
+    "#7 ",
+    "2022-10-21T08:24:42.437543714Z ",
+    "2022-10-21T08:24:42+02:00 ",
+    "app-1  | 2022-10-21T08:24:42.437543714Z #12 0.3 ",
+    "\x1b[33mapi_1       |\x1b[0m ",
+    "  50% done\r",
+]
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_as_logs_keep_them(prefix, end):
+    def kept(text):
+        return end.join(prefix + line for line in text.split("\n"))
+
+    for text in (V2018, V2019, V2022, V2023):
+        assert printouts.settings(kept(text)) == printouts.settings(text)
+    assert printouts.enclave_hash(kept(HASH + "\n")) == HASH
+    assert printouts.keytag(kept(ENCRYPTED)) == (KEY, TAG)
+    for block in BLOCKS.values():
+        assert printouts.protect_block(kept(block)) == printouts.protect_block(block)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

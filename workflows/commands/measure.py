@@ -15,11 +15,15 @@ _WORDS = {True: "✓", False: "✗", None: "—"}
 
 
 class Measure(Command):
-    """What is inside a signed enclave, an SGXS stream, a SIGSTRUCT or a quote, and whether it holds."""
+    """What is inside a signed enclave, an SGXS stream, a SIGSTRUCT, a quote or a printout, and whether it holds."""
 
     name = "measure"
     arguments = (
-        Argument("file", ".signed.so, .sgxs, SIGSTRUCT or quote, told apart by content", metavar="FILE"),
+        Argument(
+            "file",
+            ".signed.so, .sgxs, SIGSTRUCT, quote or kept output of SCONE, told apart by content",
+            metavar="FILE",
+        ),
         Argument("--map", "show the layout of the enclave's memory too", flag=True),
         Argument("--sigstruct", "compare an enclave or a stream with this SIGSTRUCT", metavar="FILE"),
         Argument("--collateral", "JSON file: gives the TCB status of a quote", metavar="FILE"),
@@ -27,7 +31,7 @@ class Measure(Command):
     )
 
     def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
-        from workflows.sgx.inspection import inspect
+        from workflows.sgx.inspection import Unknown, inspect
 
         shown = 0
 
@@ -39,14 +43,23 @@ class Measure(Command):
                 shown = done * 50 // max(total, 1)
                 emit(Progress(task="measure", done=done, total=total))
 
-        found = inspect(
-            Path(options["file"]).expanduser(),
-            layout=options["map"],
-            signature=_path(options["sigstruct"]),
-            collateral=_path(options["collateral"]),
-            at=_time(options["at"]),
-            progress=progress,
-        )
+        path = Path(options["file"]).expanduser()
+        try:
+            found = inspect(
+                path,
+                layout=options["map"],
+                signature=_path(options["sigstruct"]),
+                collateral=_path(options["collateral"]),
+                at=_time(options["at"]),
+                progress=progress,
+            )
+        except Unknown:
+            from workflows.scone import transcript
+
+            printed = transcript.read(path)
+            if printed is None:
+                raise
+            return Result(printed.document())
         if found.document["kind"] != "quote" and (options["collateral"] or options["at"]):
             found.document["warnings"].append(
                 "--collateral and --at are for quotes: nothing here depends on them"
@@ -56,6 +69,8 @@ class Measure(Command):
     def lines(self, document: Mapping[str, Any]) -> Iterable[str]:
         if document["kind"] == "quote":
             yield from _quote(document)
+        elif document["kind"] == "printout":
+            yield from _printout(document)
         else:
             yield from _enclave(document)
         yield from (f"! {warning}" for warning in document["warnings"])
@@ -157,6 +172,34 @@ def _quote(document: Mapping[str, Any]) -> Iterable[str]:
     for check in document["checks"]:
         yield f"  {_WORDS[check['ok']]} {check['name']:<15} {check['detail']}"
     yield from (f"  ○ not checked: {text}" for text in document["not_checked"])
+
+
+def _printout(document: Mapping[str, Any]) -> Iterable[str]:
+    printed = document["printout"]
+    yield "printout of SCONE"
+    yield _line("MRENCLAVE", document["mrenclave"], "as printed")
+    for name, value in (
+        ("FSPF key", printed["fspf_key"]),
+        ("FSPF tag", printed["fspf_tag"]),
+        ("entrypoint", printed["entrypoint"]),
+        ("MRSIGNER", printed["mrsigner"]),
+        ("signed on", printed["date"]),
+        ("ISVPRODID", printed["isvprodid"]),
+        ("ISVSVN", printed["isvsvn"]),
+        ("attributes", printed["attributes"]),
+        ("heap", document["heap"] and size(document["heap"])),
+        ("stack", printed["stack"] and size(printed["stack"])),
+        ("threads", document["threads"]),
+        ("mode", printed["mode"]),
+        ("dlopen", printed["dlopen"]),
+        ("SCONE", printed["scone"]),
+        ("musl", printed["libc"]),
+        ("revision", printed["revision"]),
+        ("regions", " ".join(printed["regions"]) or None),
+    ):
+        if value is not None:
+            yield _line(name, value)
+    yield from (_line("", f"{name}={value}") for name, value in printed["settings"].items())
 
 
 def _fields(found: Mapping[str, Any], names: Mapping[str, str]) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""What can be compared, each as a record: a build, a file of a record, an image, an app, a signed enclave."""
+"""What can be compared, each as a record: a build, a record's file, an image, an app, a signed enclave, a printout."""
 
 from __future__ import annotations
 
@@ -110,9 +110,16 @@ class Sides:
             head = file.read(1)
         if head == b"{":
             return record.load(path)
-        from workflows.scone import signed
+        from workflows.scone import signed, transcript
+        from workflows.sgx.inspection import Unknown
 
-        return signed.read(path)
+        try:
+            return signed.read(path)
+        except Unknown:
+            printed = transcript.read(path)
+            if printed is None:
+                raise
+            return printed.record()
 
     def _by_id(self, digits: str) -> Kept | None:
         return next((one for one in reversed(self._kept()) if one.image.startswith(digits[:12])), None)

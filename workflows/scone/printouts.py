@@ -2,7 +2,8 @@
 
 Covers SCONE_HASH=1, SCONE_VERSION=1 from 2018 to SCONE 7, the lines of `scone fspf`, and the block that
 protect-fs.sh printed in its three generations. Streams may be merged (a terminal merges them), so warnings
-and other output may stand between the lines. Sources: the SCONE documentation and public build logs.
+and other output may stand between the lines; a log may put something before each of them. Sources: the SCONE
+documentation and public logs.
 """
 
 from __future__ import annotations
@@ -46,9 +47,13 @@ _BLOCKS = (
 _READY_2020 = re.compile(
     r"Application's fingerprint \(use this when deploying your app onchain\):\s*(?P<value>.*)$"
 )
-_BUILD_PREFIX = re.compile(
+# What stands before a line that somebody kept: BuildKit's plain progress (#12 3.4), a service's name in Compose
+# (api_1  | ), a time of docker logs, kubectl or CI.
+_PREFIX = re.compile(
     r"#[0-9]+ (?:[0-9]+\.[0-9]+ )?"
-)  # what BuildKit's plain progress puts before a line
+    r"|[A-Za-z0-9][A-Za-z0-9_.-]*\s+\|(?: |$)"
+    r"|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?(?:Z|[+-][0-9]{2}:[0-9]{2}) "
+)
 
 T = TypeVar("T")
 
@@ -58,6 +63,10 @@ class Unreadable(Failed):
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message, hint, name="unreadable_printout")
+
+
+class Absent(Unreadable):
+    """Nothing of what this reader knows is in the text."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +133,15 @@ def settings(text: str) -> Settings:
         for name, pattern in (("scone", _SCONE_VERSION), ("musl", _MUSL_VERSION), ("revision", _REVISION)):
             if match := pattern.match(line):
                 versions[name] = match[1]
-    raise Unreadable(
+    raise Absent(
         "there is no line “Enclave hash: …”",
         "Start the program with SCONE_VERSION=1, and keep its whole output.",
     )
+
+
+def hash_lines(text: str) -> int:
+    """How many lines name an enclave's hash."""
+    return sum(_ENCLAVE_HASH.fullmatch(line) is not None for line in _lines(text))
 
 
 def _settings(mrenclave: str, values: Mapping[str, str], versions: Mapping[str, str]) -> Settings:
@@ -232,8 +246,11 @@ def _lines(text: str) -> Iterable[str]:
 
 
 def _tidy(line: str) -> str:
-    text = clean(line.rstrip("\r"))
-    return _BUILD_PREFIX.sub("", text, count=1).rstrip() if text.startswith("#") else text.rstrip()
+    """One line as it was printed; a carriage return replaces what stands before it, as on a terminal."""
+    text = clean(line.rstrip("\r").rpartition("\r")[2])
+    while match := _PREFIX.match(text):
+        text = text[match.end() :]
+    return text.rstrip()
 
 
 def _readable(reader: Callable[[str], T], lines: Iterable[str]) -> Iterable[T]:
@@ -246,7 +263,7 @@ def _readable(reader: Callable[[str], T], lines: Iterable[str]) -> Iterable[T]:
 
 def _only(found: set[T], what: str, hint: str = "") -> T:
     if not found:
-        raise Unreadable(f"{what} is missing", hint)
+        raise Absent(f"{what} is missing", hint)
     if len(found) > 1:
         raise Unreadable(
             f"{what} occurs {len(found)} times with different values", "Give one printout at a time."

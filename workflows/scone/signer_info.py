@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from workflows.core.text import clean
-from workflows.scone.printouts import Unreadable
+from workflows.scone.printouts import Absent, Unreadable
 
 # Our name → what it is called once letters and digits alone are left of it, and how many hex digits it has.
 _FIELDS: dict[str, tuple[str, int | None]] = {
@@ -52,7 +52,7 @@ def read(text: str) -> SignerInfo:
         if digits is not None and name in found:
             found[name] = _hex(name, found[name], digits)
     if "mrenclave" not in found:
-        raise Unreadable("there is no field MRENCLAVE", "Give the whole output of scone signer info.")
+        raise Absent("there is no field MRENCLAVE", "Give the whole output of scone signer info.")
     computed = hashlib.sha256(bytes.fromhex(found["modulus"])).hexdigest() if "modulus" in found else None
     printed = found.get("mrsigner")
     if computed and printed and computed != printed:

@@ -32,6 +32,10 @@ _OPEN_ENCLAVE = (
 Progress = Callable[[int, int], None]
 
 
+class Unknown(Malformed):
+    """The file is none of the things that are read here."""
+
+
 @dataclass(frozen=True)
 class Inspection:
     """The document of `creamtea measure` (without `v`), and whether nothing in it was found wrong."""
@@ -245,7 +249,7 @@ def _within(source: Source, collateral: Path | None, now: datetime) -> Inspectio
 
     places = quote_format.find(source.read(0, source.size)) if source.size <= _TEXT else []
     if not places:
-        raise Malformed(
+        raise Unknown(
             "the file is empty"
             if not source.size
             else "it is no signed enclave, SGXS stream, SIGSTRUCT or quote, and no SIGSTRUCT is in it",
