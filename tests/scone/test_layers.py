@@ -19,8 +19,8 @@ from workflows.scone.tree import Entry
 HISTORY = [
     {"created_by": "/bin/sh -c #(nop) ADD file:1 in / "},
     {"created_by": "ENV A=1", "empty_layer": True},
-    {"created_by": "RUN /bin/sh -c pip install a # buildkit"},
-    {"created_by": "/bin/sh -c echo  two"},
+    {"created_by": "RUN |1 A=b /bin/sh -c pip install a # buildkit"},
+    {"created_by": "|2 A=b c URL=x|y /bin/sh -c echo  two"},
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import stat
 from pathlib import Path
@@ -167,6 +168,22 @@ def test_the_same_image_measured_again_is_the_same_build(tmp_path: Path) -> None
     assert again.number == 1
     assert len(record.kept(tmp_path)) == 2
     assert record.load(again.path).name == "again"
+
+
+def test_what_the_build_knew_stays_when_the_image_is_measured_later(tmp_path: Path) -> None:
+    """The project has gone on: nobody knows any more what this image was built from, but its first record."""
+    known = dataclasses.replace(
+        ONE,
+        image=Picture("a:1", "sha256:" + "3" * 64),
+        base=Base("curated/python:3", "curated/python:3"),
+        sources=Sources("d" * 64, (), {}, "c" * 64, {}),
+    )
+    record.keep(tmp_path, known)
+    kept = record.keep(tmp_path, build("3" * 8, "later"))
+    found = record.load(kept.path)
+    assert (found.name, found.sources, found.base) == ("later", known.sources, known.base)
+    kept.path.write_text("damaged")
+    assert record.load(record.keep(tmp_path, build("3" * 8, "again")).path).sources is None
 
 
 def test_other_files_are_no_records(tmp_path: Path) -> None:

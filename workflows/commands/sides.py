@@ -86,7 +86,7 @@ class Sides:
         short = record.short_id(image.id)
         if (kept := self._by_id(short)) is not None:
             return self._load(kept)
-        title = f"read {reference}"
+        title = f"read image {reference}"
         self.emit(TaskChanged(task="read", title=title, state="running"))
         taken = recording.take(engine, image.id, name=f"image {reference}")
         self.emit(TaskChanged(task="read", title=title, state="done"))

@@ -66,18 +66,21 @@ def compare(a: Record, b: Record) -> Difference:
     changed = changes.files(a, b)
     equal = inputs.equal(a, b)
     measured = [*causes.settings(a, b), *causes.base(a, b), *causes.runtime(a, b), *causes.layout(a, b)]
+    files = list(causes.files(a, b, changed, equal_inputs=equal))
+    free = [cause for cause in files if cause.part is None]  # they decide nothing, so they come last
     found = [
         *_unexplained(parts["mrenclave"], measured, changed, equal),
         *measured,
         *causes.identity(a, b),
         *causes.regions(a, b),
-        *causes.files(a, b, changed, equal_inputs=equal),
+        *(cause for cause in files if cause.part is not None),
     ]
     led = list(inputs.compare(a, b, changed))
-    same = not found and "changed" not in parts.values()
+    same = not found and not free and "changed" not in parts.values()
     if not same:
-        found += led
-        found += _chance(parts["fspf_key"], found, equal)
+        decided = any(cause.part for cause in found)
+        chance = list(_chance(parts["fspf_key"], decided, bool(found or free or led), equal))
+        found += [*led, *chance, *free] if decided else [*chance, *led, *free]
     silent = [f"{cause.sentence}; nothing that is measured changed by it" for cause in led if same]
     return Difference(
         same=same,
@@ -111,14 +114,19 @@ def _unexplained(
         )
 
 
-def _chance(state: State | None, found: Sequence[Cause], equal: bool) -> Iterator[Cause]:
-    """The random key, last; by itself when nothing else changed."""
+def _chance(state: State | None, decided: bool, other: bool, equal: bool) -> Iterator[Cause]:
+    """The random key, after what decided; before it, or by itself, when nothing that is measured changed."""
     if state != "changed":
         return
-    if found:
+    if decided:
         sentence = "FSPF key and tag are others in any case: the key is random for every build"
-    elif equal:
+    elif equal and not other:
         sentence = RANDOM
+    elif other:
+        sentence = (
+            "nothing that is measured changed, as far as both sides know: FSPF key and tag are others because "
+            "the key is random for every build"
+        )
     else:
         sentence = (
             "only FSPF key and tag differ, as far as both sides know: the key is random for every build"

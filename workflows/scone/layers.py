@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import posixpath
+import re
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _LARGEST_JSON = 16 << 20
 _EXPECTED = (protection.FSPF, *(f"{protection.FOLDER}/{name}" for name in protection.PARTS))
 
+# What the history puts before a command with build arguments: their number, and each NAME=value.
+_ARGUMENTS = re.compile(r"(?:(?<=^RUN )|^)\|[0-9]+ .*?(?=/bin/sh -c )")
 # Why a file differs from build to build, and what to do about it, by a part of its path.
 _INSTALLED = "another version was installed, or it was built here"
 _WHY = (
@@ -188,7 +191,7 @@ def _json(data: bytes) -> Any:
 def _instruction(text: str) -> str:
     """`RUN pip install …` out of what the history has of it."""
     shown = clean(text).removeprefix("/bin/sh -c #(nop) ").removesuffix(" # buildkit").strip()
-    shown = shown.replace("RUN /bin/sh -c ", "RUN ", 1)
+    shown = _ARGUMENTS.sub("", shown, count=1).replace("RUN /bin/sh -c ", "RUN ", 1)
     return f"RUN {shown.removeprefix('/bin/sh -c ')}" if shown.startswith("/bin/sh -c ") else shown
 
 

@@ -12,7 +12,7 @@ import re
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -202,14 +202,30 @@ def kept(state: Path) -> list[Kept]:
 
 
 def keep(state: Path, record: Record) -> Kept:
-    """Write a record. The image's last one is replaced: it is the same build, measured again."""
+    """Write a record. The image's last one is replaced: it is the same build, measured again.
+
+    What only the build knew (base, inputs, builder) stays, when the project has gone on since.
+    """
     image = short_id(record.image.id or "")
     known = kept(state)
     same = next((one for one in reversed(known) if one.image == image), None)
     number = same.number if same else (known[-1].number + 1 if known else 1)
     path = private_dir(state / FOLDER) / f"{number:04}-{image}.json"
+    if same and record.sources is None:
+        record = _with_inputs(record, same.path)
     write_atomic(path, write(record))
     return Kept(number, image, path)
+
+
+def _with_inputs(record: Record, before: Path) -> Record:
+    """A record with what the one before knew of the build."""
+    try:
+        old = load(before)
+    except Failed:  # damaged: the new one takes its place
+        return record
+    return replace(
+        record, base=record.base or old.base, sources=old.sources, builder=old.builder or record.builder
+    )
 
 
 def short_id(image: str) -> str:

@@ -112,10 +112,11 @@ def refuse(outcome: Outcome) -> None:
     hint = "without --twice the build goes on: the image itself is whole"
     if not outcome.measured:
         raise Failed("built twice: MRENCLAVE differs", hint, name="not_reproducible")
-    one = outcome.measured[0]
+    one, count = outcome.measured[0], len(outcome.measured)
+    verb = "differs: it is" if count == 1 else "differ, the first is"
     raise Failed(
-        f"built twice: {plural(len(outcome.measured), 'measured file')} differ, the first is {clean(one.path)} "
-        f"in layer {one.layer}, {shorten(clean(one.instruction), 80, 0)}",
+        f"built twice: {plural(count, 'measured file')} {verb} {clean(one.path)} in layer {one.layer}, "
+        f"{shorten(clean(one.instruction), 80, 0)}",
         f"{': '.join(one.why)}; {hint}",
         name="not_reproducible",
     )
