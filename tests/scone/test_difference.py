@@ -156,6 +156,18 @@ def test_what_leads_to_a_build_is_a_cause_only_when_something_changed(name: str)
     assert any(sentence in cause.sentence for cause in found.causes[1:])
 
 
+def test_a_signature_says_nothing_of_the_layout() -> None:
+    """An enclave and its SIGSTRUCT are the same; an enclave and an image are different programs."""
+    area = {"code": Area(0, 3, "R-X", measured=True)}
+    enclave = Record("sdk e.so", "now", Fingerprint(None, None, sha("e")), layout=area, threads=2)
+    signature = Record("sigstruct e.sig", "now", Fingerprint(None, None, sha("e")), signer=sha("s"))
+    found = compare(enclave, signature)
+    assert found.same
+    assert found.warnings == ("of sigstruct e.sig no layout is known: it was not compared",)
+    assert "different programs" in compare(BUILD, enclave).causes[0].sentence
+    assert "different programs" in compare(enclave, BUILD).causes[0].sentence
+
+
 def test_the_same_record() -> None:
     found = compare(BUILD, BUILD)
     assert (found.same, found.causes, found.warnings) == (True, (), ())

@@ -107,3 +107,12 @@ def test_any_text_is_read_or_refused(some):
     if found is not None:
         json.dumps(found.document())
         assert found.record().fingerprint == found.fingerprint
+
+
+def test_a_value_that_a_generation_does_not_print_is_not_taken_for_unset(tmp_path, capsys):
+    (tmp_path / "old").write_text(V2018)
+    (tmp_path / "new").write_text(V2023.replace(HASH, OTHER))
+    assert main(["diff", str(tmp_path / "old"), str(tmp_path / "new"), "--json"]) == 1
+    told = [cause["sentence"] for cause in json.loads(capsys.readouterr().out)["causes"]]
+    assert "heap 2 GiB → 256 MiB" in told
+    assert not any("not set" in one or "not known" in one for one in told)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _APP = re.compile(r"(?:app:)?(0x[0-9a-fA-F]{40})")
 _BUILD = re.compile(r"(?:build:|#)?([0-9]{1,9})")
+_WHAT = "a build's number or image id, a record's file, an image, app:0x…, a signed enclave, or a printout"
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})")
 
 
@@ -34,6 +35,8 @@ class Sides:
 
     def find(self, word: str) -> Record:
         """The record that a word means; Missing when it means nothing."""
+        if not word.strip():
+            raise Missing("one of the two is empty", _WHAT, name="no_side")
         if match := _APP.fullmatch(word):
             return self.app(match[1])
         if word == "last" or (match := _BUILD.fullmatch(word)):
@@ -74,7 +77,7 @@ class Sides:
             if found is None:
                 raise Missing(
                     f"{reference[:200]!r} is no build, file, app or local image",
-                    "a build's number or image id, a record's file, an image, app:0x…, or a signed enclave",
+                    _WHAT,
                     name="no_side",
                 )
             return self.of_image(engine, found, reference)
@@ -113,13 +116,17 @@ class Sides:
         from workflows.scone import signed, transcript
         from workflows.sgx.inspection import Unknown
 
+        title = f"read {path.name}"
+        self.emit(TaskChanged(task="read", title=title, state="running"))
         try:
-            return signed.read(path)
+            found = signed.read(path)
         except Unknown:
             printed = transcript.read(path)
             if printed is None:
                 raise
-            return printed.record()
+            found = printed.record()
+        self.emit(TaskChanged(task="read", title=title, state="done"))
+        return found
 
     def _by_id(self, digits: str) -> Kept | None:
         return next((one for one in reversed(self._kept()) if one.image.startswith(digits[:12])), None)

@@ -47,12 +47,19 @@ class Cause:
 def settings(a: Record, b: Record) -> Iterator[Cause]:
     """Heap, stack and the like, from the runtime's own words or from what else says them."""
     old, new = values(a), values(b)
-    whole = a.settings is not None and b.settings is not None
+    whole = tells_all(a, b)
     for name, word in MEASURED.items():
         if old.get(name) != new.get(name) and (whole or (name in old and name in new)):
             raw = [clean(found.get(name, "not set")) for found in (old, new)]
             shown = [value(name, text) for text in raw]
             yield Cause(f"{word} {shown[0]} → {shown[1]}", f"{name} {raw[0]} → {raw[1]}", None, "mrenclave")
+
+
+def tells_all(a: Record, b: Record) -> bool:
+    """Whether a SCONE_* value that one side lacks is not set there: else its runtime may just not print it."""
+    if a.settings is None or b.settings is None or (a.files is None) != (b.files is None):
+        return False
+    return (a.runtime and a.runtime.scone) == (b.runtime and b.runtime.scone)
 
 
 def values(record: Record) -> dict[str, str]:
@@ -99,8 +106,8 @@ def runtime(a: Record, b: Record) -> Iterator[Cause]:
     if a.runtime is not None and b.runtime is not None:
         for name, word in (("scone", "SCONE"), ("libc", "libc"), ("revision", "SCONE's revision")):
             old, new = getattr(a.runtime, name), getattr(b.runtime, name)
-            if old != new:
-                yield _changed(f"{word} {_or_none(old)} → {_or_none(new)}", word, old, new, "mrenclave")
+            if old != new and old is not None and new is not None:
+                yield _changed(f"{word} {clean(old)} → {clean(new)}", word, old, new, "mrenclave")
     if a.simulated is not None and b.simulated is not None and a.simulated != b.simulated:
         words = {True: "SIMULATED", False: "SCONE's own"}
         text = f"the runtime is {words[b.simulated]} instead of {words[a.simulated]}"
@@ -124,6 +131,19 @@ def runtime(a: Record, b: Record) -> Iterator[Cause]:
             f"{clean(path)} {how}: it is a part of the interpreter",
             f"sha256 {digest(before)} → {digest(after)}",
             path,
+            "mrenclave",
+        )
+
+
+def kinds(a: Record, b: Record) -> Iterator[Cause]:
+    """An image with SCONE's runtime beside a signed enclave: whatever else differs follows from that."""
+    first, second = a.layout is not None, b.layout is not None
+    if first != second and (b if first else a).files is not None:
+        signed, image = (a, b) if first else (b, a)
+        yield Cause(
+            f"{signed.name} is a signed enclave, {image.name} an image with SCONE's runtime: different programs",
+            "one has a layout of its own, the other files around an interpreter",
+            None,
             "mrenclave",
         )
 

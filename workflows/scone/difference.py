@@ -65,7 +65,13 @@ def compare(a: Record, b: Record) -> Difference:
     parts = {part: _state(getattr(a.fingerprint, part), getattr(b.fingerprint, part)) for part in PARTS}
     changed = changes.files(a, b)
     equal = inputs.equal(a, b)
-    measured = [*causes.settings(a, b), *causes.base(a, b), *causes.runtime(a, b), *causes.layout(a, b)]
+    measured = [
+        *causes.kinds(a, b),
+        *causes.settings(a, b),
+        *causes.base(a, b),
+        *causes.runtime(a, b),
+        *causes.layout(a, b),
+    ]
     files = list(causes.files(a, b, changed, equal_inputs=equal))
     free = [cause for cause in files if cause.part is None]  # they decide nothing, so they come last
     found = [
@@ -86,7 +92,7 @@ def compare(a: Record, b: Record) -> Difference:
         same=same,
         parts=parts,
         causes=tuple(found),
-        warnings=(*_outside(parts, measured, changed), *silent, *_unknown(a), *_unknown(b)),
+        warnings=(*_outside(parts, measured, changed), *silent, *_unknown(a, b), *_unknown(b, a)),
         rows=tuple(_rows(a, b)),
     )
 
@@ -150,12 +156,18 @@ def _outside(
         yield f"{some([one.sentence for one in measured])}; and MRENCLAVE did not change: it does not cover that"
 
 
-def _unknown(record: Record) -> Iterator[str]:
-    known = {"settings": record.settings, "files": record.files, "build inputs": record.sources}
+def _unknown(record: Record, other: Record) -> Iterator[str]:
+    """What one side does not say, and the other may."""
+    known: dict[str, object] = {
+        "settings": record.settings, "files": record.files, "build inputs": record.sources,
+    }  # fmt: skip
     if record.layout is not None:
         return
+    if other.layout is not None:
+        known = {} if record.files is not None else {"layout": None}
     if missing := [word for word, value in known.items() if value is None]:
-        yield f"of {clean(record.name)} no {', no '.join(missing)} are known: they were not compared"
+        what, verb = ("it was", "is") if missing == ["layout"] else ("they were", "are")
+        yield f"of {clean(record.name)} no {', no '.join(missing)} {verb} known: {what} not compared"
 
 
 def _rows(a: Record, b: Record) -> Iterator[Row]:

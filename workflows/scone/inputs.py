@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from workflows.core.text import clean, plural
 from workflows.scone import changes
-from workflows.scone.causes import MEASURED, Cause, digest
+from workflows.scone.causes import MEASURED, Cause, digest, tells_all
 from workflows.scone.changes import Change, some
 from workflows.scone.record import Builder, Record, Sources
 
@@ -30,8 +30,9 @@ def compare(a: Record, b: Record, changed: Sequence[Change]) -> Iterator[Cause]:
         sealed = any(region.kind == "encrypted" for region in (b.regions or {}).values())
         yield from _context(a.sources, b.sources, [one.path for one in changed], sealed)
     if a.settings is not None and b.settings is not None:
+        whole = tells_all(a, b)
         for name in changes.inputs(a.settings, b.settings):
-            if name not in MEASURED:
+            if name not in MEASURED and (whole or (name in a.settings and name in b.settings)):
                 shown = [clean(one.get(name, "not set")) for one in (a.settings, b.settings)]
                 yield Cause(
                     f"{clean(name)} {shown[0]} → {shown[1]}: it is not measured", f"{shown[0]} → {shown[1]}"

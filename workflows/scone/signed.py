@@ -29,15 +29,19 @@ def read(path: Path) -> Record:
         raise Failed(
             "a quote of a TDX machine has no MRENCLAVE", "compare enclaves of SGX", name="no_mrenclave"
         )
-    areas = dict(_areas(path)) if document["kind"] == "sdk" else _rows(document.get("map", []))
-    stack = sum(area.pages for name, area in areas.items() if name in ("stack_max", "stack_min")) * PAGE
+    areas: dict[str, Area] | None = None  # a SIGSTRUCT and a quote say nothing of it
+    if document["kind"] == "sdk":
+        areas = dict(_areas(path))
+    elif "map" in document:
+        areas = _rows(document["map"])
+    stacks = [area.pages for name, area in (areas or {}).items() if name in ("stack_max", "stack_min")]
     product = {name: said[name] for name in ("isvprodid", "isvsvn") if name in said}
     return Record(
         name=f"{document['kind']} {path.name}",
         at=now(),
         fingerprint=Fingerprint(None, None, mrenclave, heap=document["heap"] or None),
         simulated=document.get("simulated"),
-        stack=stack or None,
+        stack=sum(stacks) * PAGE or None,
         threads=document["threads"],
         signer=said.get("mrsigner"),
         product=" ".join(f"{name.upper()} {value}" for name, value in product.items()) or None,
