@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,6 +12,7 @@ from workflows.core.command import Argument, Command, Emit, Result
 from workflows.core.failure import Missing
 from workflows.core.text import plural, size
 
+_PATIENCE = 0.5  # seconds without a word: most enclaves are measured sooner
 _WORDS = {True: "✓", False: "✗", None: "—"}
 
 
@@ -33,11 +35,11 @@ class Measure(Command):
     def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
         from workflows.sgx.inspection import Unknown, inspect
 
-        shown = 0
+        shown, begin = 0, time.monotonic()
 
         def progress(done: int, total: int) -> None:
             nonlocal shown
-            if done * 50 // max(total, 1) > shown:
+            if done * 50 // max(total, 1) > shown and time.monotonic() - begin > _PATIENCE:
                 from workflows.core.events import Progress
 
                 shown = done * 50 // max(total, 1)
