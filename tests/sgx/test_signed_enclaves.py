@@ -361,6 +361,11 @@ def test_another_sigstruct_for_an_enclave(tmp_path: Path, capsys: pytest.Capture
     assert "--at are for quotes" in capsys.readouterr().out
 
 
+def test_an_enclave_for_32_bits_is_refused() -> None:
+    built = build(Plan())
+    assert "32 bits" in refused(built, altered(built, 4, "<B", 1)).message
+
+
 def test_an_enclave_of_open_enclave_is_named(tmp_path: Path) -> None:
     """Its section .oeinfo holds a SIGSTRUCT: what it says is shown, and that nothing was computed."""
     built = build(Plan())

@@ -53,6 +53,11 @@ class Elf:
             raise Malformed("the file names a library outside of itself")
         header = _HEADER.unpack(self._read(0, _HEADER.size, "ELF header"))
         ident, _, _, _, _, segments_at, sections_at, _, _, each, count, each_s, count_s, names = header
+        if ident[:5] == MAGIC + b"\x01":
+            raise Malformed(
+                "it is an ELF file for 32 bits: only enclaves for 64 bits can be measured here",
+                "Give the build for x86-64.",
+            )
         if ident[:4] != MAGIC or ident[4:6] != b"\x02\x01":
             raise Malformed("it is no 64-bit little-endian ELF file, as enclaves are")
         self.segments = [
