@@ -15,7 +15,7 @@ import pytest
 from workflows.core.catalog import Catalog
 from workflows.core.engine import Back, Engine
 from workflows.core.events import Asked, Event, Lines, Noted, RunEnded, StepEnded, TaskChanged, to_json
-from workflows.core.failure import Failed, Missing
+from workflows.core.failure import Failed, Missing, Unavailable
 from workflows.core.fields import Choice, Field, Filled
 from workflows.core.journal import Journal
 from workflows.core.listen import listen
@@ -425,6 +425,31 @@ def test_values_of_a_hand_written_manifest_have_one_form(tmp_path: Path, written
     (tmp_path / "creamtea.toml").write_text(written)
     _, events, _ = go(tmp_path, Face(), [Choosy()])
     assert ended(events, "choosy").outputs == {"size": "4", "kind": ["a"]}
+
+
+def test_a_value_that_has_to_be_tried_is_kept_only_once_it_worked(tmp_path: Path) -> None:
+    class Reach(Base):
+        id, title = "reach", "Reach"
+        fields = (
+            Field("where", "Where", manifest="where", tried=True),
+            Field("why", "Why", manifest="why", required=False),
+        )
+
+        def run(self, ctx: Context) -> Work:
+            yield Noted(text="reaching")
+            if ctx["where"] != "here":
+                raise Unavailable(f"{ctx['where']} cannot be reached", "go elsewhere")
+            return {}
+
+    (tmp_path / "creamtea.toml").write_text("where = 'here' # by hand\n")
+    given = {"where": "nowhere", "why": "thought"}
+    assert go(tmp_path, Face(), [Reach()], given=given)[0] == 3
+    assert (tmp_path / "creamtea.toml").read_text() == "where = 'here' # by hand\nwhy = \"thought\"\n"
+    face = Face(retries=1)  # a person mends it: what was typed before is still in the form
+    face.fills = [{"where": "nowhere"}, {"where": "here"}]
+    assert go(tmp_path, face, [Reach()], interactive=True)[0] == 0
+    assert face.forms[1][0].value == "nowhere"
+    assert go(tmp_path, Face(), [Reach()])[0] == 0
 
 
 @pytest.mark.parametrize("written", ["size = [3]", "size = {a = 1}", "kind = {a = 1}"])

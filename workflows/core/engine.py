@@ -168,6 +168,7 @@ class Engine:
         else:
             outputs = self._drive(step)
         ctx.outputs[step.id] = dict(outputs)
+        self._keep(step, tried=True)
         # Another outcome than last time is worth a line; the same one is not.
         if already is None or ctx.previous is None or ctx.previous.data.get("outputs") != dict(outputs):
             final = digest(step.inputs(ctx))
@@ -231,8 +232,13 @@ class Engine:
                 )
         for filled in form:
             self.ctx.values[filled.field.name] = filled.value
-            if filled.field.manifest:
-                self.ctx.manifest.set(filled.field.manifest, filled.field.kept(filled.value, self.ctx))
+        self._keep(step, tried=False)
+
+    def _keep(self, step: Step, *, tried: bool) -> None:
+        """Put the step's values into the manifest: those that have to be tried first, or all the others."""
+        for field in visible(step.fields, self.ctx):
+            if field.manifest and field.tried is tried:
+                self.ctx.manifest.set(field.manifest, field.kept(self.ctx[field.name], self.ctx))
 
     def _form(self, step: Step) -> list[Filled]:
         form: list[Filled] = []

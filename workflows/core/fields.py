@@ -38,8 +38,9 @@ class Field:
 
     `default` may be a function of the context; `check` returns the value in its normal form or raises
     ValueError with a sentence; `when` hides the field where it means nothing; `manifest` is the dotted
-    key of `creamtea.toml` that keeps the value; `strict` is False where a choice may be typed freely;
-    `filters` names another field whose choices this one narrows to its group.
+    key of `creamtea.toml` that keeps the value, `tried` says that it keeps it only once the step ended well;
+    `strict` is False where a choice may be typed freely; `filters` names another field whose choices this one
+    narrows to its group.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Field:
     strict: bool = True
     many: bool = False
     manifest: str = ""
+    tried: bool = False
     metavar: str = ""
     filters: str = ""
 

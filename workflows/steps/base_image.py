@@ -79,7 +79,8 @@ class BaseImage(Step):
         ),
         Field(
             "base_image", "Base image", "choice", default=_default, choices=_bases, strict=False,
-            check=_checked, manifest="base_image", help="★ iExec's reference; any other reference may be typed",
+            check=_checked, manifest="base_image", tried=True,
+            help="★ iExec's reference; any other reference may be typed",
         ),
     )  # fmt: skip
 

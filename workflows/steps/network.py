@@ -33,7 +33,7 @@ class Network(Step):
     fields = (
         Field(
             "network", "Network", "choice", default="localnet", choices=_choices, manifest="network",
-            help="localnet runs on this machine and costs nothing",
+            tried=True, help="localnet runs on this machine and costs nothing",
         ),
     )  # fmt: skip
 
