@@ -128,7 +128,9 @@ class Connection:
         except (requests.RequestException, OSError) as error:
             raise Unavailable(
                 f"the chain does not answer at {self.place} ({type(error).__name__})",
-                "Is the network up? For the localnet: creamtea localnet status.",
+                "Try again: a localnet starts a chain that stopped again. creamtea localnet status tells more."
+                if self.local
+                else "Check the network and the rpc of its entry, then try again.",
                 name="chain_unreachable",
             ) from None
         except Web3Exception as error:
@@ -150,6 +152,11 @@ class Connection:
         """The number of the latest block."""
         with self.answers():
             return int(self.w3.eth.block_number)
+
+    def block_hash(self, number: int) -> str:
+        """The hash of a block, 0x hex."""
+        with self.answers():
+            return "0x" + bytes(self.w3.eth.get_block(number)["hash"]).hex()
 
     def block_time(self) -> int:
         """The time of the latest block: the clock that deadlines are measured with."""

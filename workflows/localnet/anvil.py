@@ -51,15 +51,17 @@ class Anvil:
         dump: Path | None = None,
         port: int = 0,
         keep: Sequence[int] = (),
+        accounts: bool = True,
     ) -> Anvil:
         """A child that listens; `load` is the state it begins with, `dump` where it leaves its own at exit.
 
         `port` is a wish: the system chooses when it is 0 or taken. `keep` are descriptors that the child
-        holds open. The child dies with the thread that called this, even when that is killed.
+        holds open, `accounts` says whether it signs for the public development accounts. The child dies with the thread that called this, even when that is killed.
         Raises Refused when anvil exits at once, Unavailable when it cannot run or stays silent.
         """
         options = [*_RULES, "--chain-id", str(chain_id), "--host", "127.0.0.1", "--no-cors"]
         options += ["--max-persisted-states", "0"]  # no history of states in the user's home
+        options += [] if accounts else ["--accounts", "0"]
         options += ["--load-state", str(load)] if load else []
         options += ["--dump-state", str(dump)] if dump else []
         try:

@@ -9,6 +9,9 @@ kept in the user's cache with its SHA-256, and copied by every new localnet. The
 - at a normal stop, from what anvil leaves at exit (`--dump-state`);
 - when this process is killed: anvil then gets SIGTERM from the kernel and leaves the same file, which
   the next start takes over if it is complete.
+
+An anvil that is killed itself is started again on its port from the last of these, so that at most the blocks
+of two seconds are gone.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from workflows.core.events import Event, Noted, TaskChanged, TaskState, now
 from workflows.core.failure import Unavailable
@@ -31,15 +34,21 @@ from workflows.localnet.anvil import Anvil, Refused
 from workflows.localnet.deployment import CHAIN_ID, Account, Deployment
 from workflows.localnet.toolchain import Toolchain
 
+if TYPE_CHECKING:
+    from eth_account.signers.local import LocalAccount
+
 _SAVE_EVERY = 2.0  # seconds
+_LOOK_EVERY = 0.1
+_MOST_REVIVALS = 3  # within a minute: one that dies again and again is of no use
 _LOCK_PATIENCE = 10.0  # seconds: a killed localnet's anvil may still be writing its state
 
 
 class Chain:
     """The chain as a service. Native mode: there is no RLC contract, `rlc` is None.
 
-    `accounts` maps a role (owner, workerpool, worker, requester, spare-1 … spare-6) to its address;
-    they are anvil's public development accounts. `workerpool` is the pool's address.
+    `accounts` maps a role (owner, workerpool, worker, requester, spare-1 … spare-6) to its address. They are
+    anvil's public development accounts, unless the chain was begun as a `shared` one, which has accounts of its
+    own for good. `workerpool` is the pool's address.
     """
 
     chain_id = CHAIN_ID
@@ -53,7 +62,10 @@ class Chain:
         emit: Callable[[Event], None] = lambda _: None,
         *,
         port: int = 0,
+        shared: bool = False,
     ) -> None:
+        self._home = state_dir
+        self._shared = shared
         self._folder = state_dir / "chain"
         self._tools = tools
         self._emit = emit
@@ -63,6 +75,9 @@ class Chain:
         self._saver: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._deployment: Deployment | None = None
+        self._revived: list[float] = []
+        self._lost: asyncio.Future[Unavailable] | None = None
+        self.revivals: list[dict[str, object]] = []
 
     @property
     def rpc(self) -> str:
@@ -99,9 +114,13 @@ class Chain:
         """Whether anvil lives."""
         return self._anvil is not None and self._anvil.running
 
+    def signer(self, role: str) -> LocalAccount:
+        """The account of a role, to sign with; KeyError for another role."""
+        return genesis.account(role, self._home)
+
     def key(self, role: str) -> str:
-        """The private key (0x hex) of an account, from the public phrase; KeyError for another role."""
-        return "0x" + genesis.account(role).key.hex().removeprefix("0x")
+        """Its private key, 0x hex; KeyError for another role."""
+        return "0x" + self.signer(role).key.hex().removeprefix("0x")
 
     async def start(self) -> None:
         """Bring the chain up, from the saved state if there is one, else from the genesis.
@@ -124,32 +143,46 @@ class Chain:
             self._lock = await self._take_lock()
             where = await self._start()
             self._stopping = asyncio.Event()
-            self._saver = asyncio.create_task(self._keep_saving(self._live()))
+            self._lost = asyncio.get_running_loop().create_future()
+            self._saver = asyncio.create_task(self._tend())
         except BaseException:
             report("failed")
             await self.stop()
             raise
         report("done", where)
 
+    async def lost(self) -> Unavailable:
+        """Return once the chain is gone for good, with the reason; while it runs, wait. After `start`."""
+        assert self._lost is not None  # noqa: S101 - start made it
+        return await asyncio.shield(self._lost)
+
     async def stop(self) -> None:
         """Stop anvil and keep its state; harmless when not started."""
         saver, self._saver = self._saver, None
-        anvil, self._anvil = self._anvil, None
-        lock, self._lock = self._lock, None
         try:
             if saver:
                 self._stopping.set()  # not cancelled: its last write must not land after the one at exit
                 await saver
+            anvil, self._anvil = self._anvil, None
             if anvil:
                 await anvil.stop()
                 self._adopt()
         finally:
+            lock, self._lock = self._lock, None
             if lock:
                 lock.close()
 
     async def _start(self) -> str:
         saved = self._adopt()
         refused = ""
+        if self._shared and not genesis.own_accounts(self._home):
+            if saved:
+                raise Unavailable(
+                    "this chain belongs to the public development accounts, so anybody could spend and sign for it",
+                    "Begin a network for others in a folder of its own: creamtea localnet up --state DIR --listen …",
+                    name="public_accounts",
+                )
+            await asyncio.to_thread(genesis.make_accounts, self._home)
         if saved:
             try:
                 await self._run(saved, self._saved_deployment() or (await self._genesis())[1])
@@ -159,6 +192,8 @@ class Chain:
         try:
             await self._run(*await self._genesis())
         except Refused as failure:
+            if genesis.own_accounts(self._home):
+                raise
             self._warn(f"The prepared chain cannot be used ({failure.message}); PoCo is deployed again.")
             await self._run(*await genesis.build(self._tools, self._log))
         if saved:  # set aside only now: where nothing runs, the fault is not in the saved state
@@ -170,6 +205,8 @@ class Chain:
         return "new, with PoCo on it"
 
     async def _genesis(self) -> tuple[Path, Deployment]:
+        if genesis.own_accounts(self._home):
+            return await genesis.own(self._tools, self._log, self._home)
         return await genesis.prepared(self._tools, self._log, self._warn)
 
     async def _run(self, load: Path, deployment: Deployment) -> None:
@@ -182,6 +219,7 @@ class Chain:
             load=load,
             dump=self._exit,
             port=self._port,
+            accounts=not genesis.own_accounts(self._home),
             keep=[self._lock.fileno()],  # held until the child has written its state, even if we are killed
         )
         try:
@@ -226,23 +264,65 @@ class Chain:
         except (OSError, ValueError):
             return None
 
-    async def _keep_saving(self, anvil: Anvil) -> None:
-        saved_block = ""
+    async def _tend(self) -> None:
+        """Save what is new every two seconds; start an anvil that died again."""
+        saved_block, since = "", time.monotonic()
         while True:
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), _SAVE_EVERY)
+                await asyncio.wait_for(self._stopping.wait(), _LOOK_EVERY)
                 return
+            anvil = self._live()
             if not anvil.running:
-                text = "The localnet's chain has stopped by itself."
-                self._emit(Noted(level="error", text=text, hint=f"Its log is {self._folder / 'anvil.log'}."))
-                return
+                try:
+                    await self._revive(anvil)
+                except Unavailable as failure:
+                    assert self._lost is not None  # noqa: S101 - start made it
+                    self._lost.set_result(failure)
+                    return
+                continue
+            if time.monotonic() - since < _SAVE_EVERY:
+                continue
+            since = time.monotonic()
             try:
                 block = await anvil.rpc("eth_blockNumber")
                 if block != saved_block:
                     await asyncio.to_thread(write_atomic, self._state, await anvil.dump())
                     saved_block = block
             except (Unavailable, OSError) as failure:
-                self._warn(f"The chain's state could not be saved: {failure}")
+                if anvil.running:
+                    self._warn(f"The chain's state could not be saved: {failure}")
+
+    async def _revive(self, dead: Anvil) -> None:
+        """Another anvil on the same port, from the last saved state. Unavailable: there is none to be had."""
+        words = self._log.with_name("anvil.died.log")
+        with suppress(OSError):
+            self._log.replace(words)
+        instant = time.monotonic()
+        self._revived = [at for at in self._revived if instant - at < 60] + [instant]
+        if len(self._revived) > _MOST_REVIVALS:
+            raise Unavailable(
+                f"the localnet's chain stopped by itself {len(self._revived)} times in a minute",
+                f"See {words} and this machine's memory, then start the localnet again.",
+                name="chain_stopped",
+            )
+        await dead.stop()
+        saved, deployment = self._adopt(), self._deployed()
+        if saved is None:  # it died before anything was saved
+            saved = (await self._genesis())[0]
+        self._port = int(dead.url.rpartition(":")[2])
+        await self._run(saved, deployment)
+        if self._live().url != dead.url:
+            raise Unavailable(
+                "the localnet's chain stopped by itself, and another program took its port",
+                "Start the localnet again: it tells its new addresses.",
+                name="chain_stopped",
+            )
+        block = int(await self._live().rpc("eth_blockNumber"), 16)
+        self.revivals.append({"at": now(), "block": block})
+        self._warn(
+            f"The localnet's chain stopped by itself; it goes on at block {block}, from its last saved state.",
+            f"What was sent in the two seconds before may be gone: look, and send it again. anvil's last words: {words}.",
+        )
 
     async def _take_lock(self) -> TextIO:
         lock = (self._folder / ".lock").open("w")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,8 @@ ZERO = "0x0000000000000000000000000000000000000000"
 MNEMONIC = "test test test test test test test test test test test junk"
 # What the accounts are for, in the order of derivation; `workerpool` owns the pool, it is PoCo's scheduler.
 ROLES = ("owner", "workerpool", "worker", "requester", *(f"spare-{number}" for number in range(1, 7)))
-DEPOSIT = 1_000 * 10**9  # nRLC in escrow for everyone who pays or stakes; each keeps about 9,000 RLC
+BALANCE = 10_000 * 10**9  # nRLC of every account, as anvil gives its own
+DEPOSIT = 1_000 * 10**9  # nRLC of it in escrow for everyone who pays or stakes
 _STAKERS = ("workerpool", "worker", "requester")
 _WEI = 10**9  # of one nRLC
 _GAS = 15_000_000
@@ -143,18 +144,31 @@ def facet(poco: Path, name: str) -> Artifact:
     return artifact(poco, f"artifacts/contracts/facets/{name}.sol/{name}")
 
 
-def deploy(rpc: str, poco: Path) -> Deployment:
-    """Deploy everything on the fresh anvil at `rpc`, whose accounts are unlocked. Blocks, a second or so."""
+def deploy(rpc: str, poco: Path, accounts: Sequence[str] = ()) -> Deployment:
+    """Deploy everything on the fresh anvil at `rpc`, for its own unlocked accounts or for these addresses.
+
+    Blocks, a second or so.
+    """
     from web3 import Web3
 
-    return _Deployment(Web3(Web3.HTTPProvider(rpc)), poco).run()
+    w3 = Web3(Web3.HTTPProvider(rpc))
+    for address in accounts:  # anvil signs for them while it builds, and forgets it with this process
+        _ask(w3, "anvil_setBalance", address, hex(BALANCE * _WEI))
+        _ask(w3, "anvil_impersonateAccount", address)
+    return _Deployment(w3, poco, accounts or w3.eth.accounts).run()
+
+
+def _ask(w3: Web3, method: str, *params: str) -> None:
+    answer = w3.provider.make_request(method, params)  # type: ignore[arg-type]
+    if "error" in answer:
+        raise RuntimeError(f"PoCo deployment: {method} was refused: {answer['error']}")
 
 
 class _Deployment:
-    def __init__(self, w3: Web3, poco: Path) -> None:
+    def __init__(self, w3: Web3, poco: Path, accounts: Sequence[str]) -> None:
         self._w3 = w3
         self._poco = poco
-        self._accounts: dict[str, str] = dict(zip(ROLES, w3.eth.accounts, strict=True))
+        self._accounts: dict[str, str] = dict(zip(ROLES, accounts, strict=True))
 
     def run(self) -> Deployment:
         hub = self._diamond()

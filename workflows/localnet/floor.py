@@ -26,18 +26,26 @@ Emit = Callable[[Event], None]
 
 
 class Floor:
-    """A `Room` with all that it stands on; `tee` is what the SMS serves of its stages."""
+    """A `Room` with all that it stands on; `tee` is what the SMS serves of its stages.
 
-    def __init__(self, pki: Pki, routes: Mapping[tuple[str, int], Route]) -> None:
+    `fell` is called, on the loop, when the relay is gone that nobody stopped: then `prepare` makes all anew.
+    """
+
+    def __init__(
+        self, pki: Pki, routes: Mapping[tuple[str, int], Route], fell: Callable[[], None] = lambda: None
+    ) -> None:
         self._pki = pki
         self._routes = dict(routes)
+        self._fell = fell
         self._engine: Engine | None = None
         self._relay: Relay | None = None
+        self._guard: asyncio.Task[None] | None = None
         self._cancel = Cancel()
         self.tee = TeeServices()
 
     async def prepare(self, emit: Emit) -> Room:
-        """Images, network, relay and LAS; Unavailable when there is no engine."""
+        """Images, network, relay and LAS; Unavailable when there is no engine. Those of before are removed."""
+        await self._clear()
         engine, base, stages = await asyncio.to_thread(self._images, emit)
         self._engine = engine
         network = f"creamtea-{secrets.token_hex(4)}"
@@ -45,6 +53,7 @@ class Floor:
         self._relay = Relay(engine, base.root, network, {**self._routes, ("las", 18766): las.serve})
         with images.task(emit, "relay", "relay and LAS"):
             await self._relay.start()
+        self._guard = asyncio.create_task(self._watch(self._relay))
         self.tee = TeeServices(
             [
                 Pipeline(version, _stage(stages["pre-compute"]), _stage(stages["post-compute"]))
@@ -64,10 +73,24 @@ class Floor:
     async def stop(self) -> None:
         """Take down the relay and its network; images stay in the engine."""
         self._cancel.set()
-        if self._relay is not None:
-            await self._relay.stop()
-        if self._engine is not None:
-            self._engine.close()
+        await self._clear()
+
+    async def _watch(self, relay: Relay) -> None:
+        await relay.lost()
+        self._fell()
+
+    async def _clear(self) -> None:
+        guard, self._guard = self._guard, None
+        relay, self._relay = self._relay, None
+        engine, self._engine = self._engine, None
+        if guard is not None:
+            guard.cancel()
+        try:
+            if relay is not None:
+                await relay.stop()
+        finally:
+            if engine is not None:
+                engine.close()
 
 
 _VERSIONS = (VERSION, "v5")  # the framework versions that clients put into the JSON form

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from workflows.core.events import Event, TaskChanged, now
+from workflows.core.events import Event, Noted, TaskChanged, now
 from workflows.core.files import private_dir, write_atomic
 from workflows.localnet import toolchain
 from workflows.localnet.cas.client import CasClient
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 Emit = Callable[[Event], None]
 
 _SELLING = ("/workerpoolorder", "/workerpoolorders")  # of the worker and of the market
+_MENDING = (0, 1, 2, 4, 8, 15, 30)  # seconds before each try to have a floor again: an engine may be starting
 
 
 class Localnet:
@@ -46,6 +47,7 @@ class Localnet:
         self.control = Control(lambda: self.document)
         self._running: list[Any] = []
         self._warming: asyncio.Task[None] | None = None
+        self._mending: asyncio.Task[None] | None = None
         self.document: dict[str, Any] = {"v": 1, "ready": False, "pid": os.getpid(), "state_dir": str(state)}
 
     @cached_property
@@ -126,6 +128,7 @@ class Localnet:
                 ("proxy", 13200): ("127.0.0.1", proxy.port),
                 ("worker", 13100): ("127.0.0.1", worker.reports.port),
             },
+            self._fell,
         )
         self._worker = worker
         self._running.insert(0, self._floor)
@@ -183,6 +186,27 @@ class Localnet:
         self._sms.tee = self._floor.tee
         await self._worker.begin(room)
 
+    def _fell(self) -> None:
+        """The relay is gone, alone or with the whole engine."""
+        self._mending = asyncio.create_task(self._mend())
+
+    async def _mend(self) -> None:
+        """Stop what runs, make relay and network anew, take up again what was stopped."""
+        self._emit(
+            Noted(
+                level="warning",
+                text="the relay of the task network is gone; it is made again, and the running task begins anew",
+                hint="Somebody removed the container, or the container engine was restarted.",
+            )
+        )
+        await self._worker.pause()
+        for seconds in _MENDING:
+            await asyncio.sleep(seconds)
+            if await self._opening.again():
+                return
+        if failure := self._opening.failure:
+            self._worker.give_up(failure["name"], failure["error"], failure["hint"])
+
     async def _up(self, task: str, title: str, service: Any) -> Any:
         self._emit(TaskChanged(task=task, title=title, state="running", started=now()))
         self._running.append(service)
@@ -194,6 +218,8 @@ class Localnet:
         """Stop all, last started first, whatever one of them says; the state stays."""
         if self.document["ready"]:  # the file of another one, whose state we could not have, stays
             (self._state / "status.json").unlink(missing_ok=True)
+        if self._mending is not None:
+            self._mending.cancel()
         async with contextlib.AsyncExitStack() as stack:
             for service in self._running:
                 stack.push_async_callback(service.stop)

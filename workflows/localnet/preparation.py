@@ -35,6 +35,15 @@ class Preparation:
             self._record.restart()
             self._running = asyncio.create_task(self._run(self._record))
 
+    async def again(self) -> bool:
+        """What was made is gone: make it anew, whoever asks meanwhile waits for it. Whether it is there now."""
+        if self.done:
+            self._running = self._record = None
+        self.begin()
+        if self._running is not None:
+            await asyncio.shield(self._running)
+        return self.done
+
     @property
     def done(self) -> bool:
         """Whether there is nothing to wait for."""

@@ -100,6 +100,10 @@ class Relay:
         """Whether the container's end is still there."""
         return self._made and not self._lost.is_set()
 
+    async def lost(self) -> None:
+        """Return once the container's end is gone: it was removed, or the engine ended it, or we stopped it."""
+        await self._lost.wait()
+
     # -- engine side, in threads
 
     def _create(self) -> Container:

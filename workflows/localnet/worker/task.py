@@ -85,6 +85,8 @@ class Task:
         except Cancelled:
             raise
         except Failed as failure:
+            if self._cancel.is_set():  # stopped: what it met on the way out is no failure of the task
+                raise Cancelled from None
             cause = failure.name if failure.name.isupper() else _chain_cause(failure)
             phases.say(f"{cause}: {failure.message}")
             phases.leave()

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from workflows.core.failure import Cancelled, Failed, Unavailable
+from workflows.core.failure import Cancelled, Failed
 from workflows.core.files import private_dir, write_atomic
 from workflows.iexec import ids, tags
 from workflows.iexec.records import Deal, TaskStatus
@@ -30,8 +30,16 @@ log = logging.getLogger(__name__)
 
 PRICE = 10**8  # nRLC for a task of the shortest category; twice as much for each longer one
 MOST_TASKS = 100
+MOST_TRIES = 3  # of a task that is interrupted by no fault of its own
 _POLL = 0.05
 _LONG_IDLE = 600  # looks without a new block, after which nobody is in a hurry
+
+
+class Mark(NamedTuple):
+    """A block that was looked at, by number and hash."""
+
+    block: int
+    hash: str
 
 
 class Worker:
@@ -68,6 +76,7 @@ class Worker:
         self._watching: asyncio.Task[None] | None = None
         self._running: Task | None = None
         self._waiting: deque[tuple[Deal, int]] = deque()
+        self._tries: Counter[str] = Counter()
 
     @property
     def url(self) -> str:
@@ -84,13 +93,25 @@ class Worker:
         """Take up the deals of the pool, unfinished ones of earlier runs first."""
         self._watching = asyncio.create_task(self._watch(room))
 
-    async def stop(self) -> None:
-        """Stop the running task (it is taken up again at the next start) and both servers."""
-        if self._watching:
-            self._watching.cancel()
+    async def pause(self) -> None:
+        """Stop the running task, which is run again from its beginning once there is a room again."""
+        watching, self._watching = self._watching, None
+        if watching:
+            watching.cancel()
             if self._running:
                 self._running.stop()
-            await asyncio.gather(self._watching, return_exceptions=True)
+            await asyncio.gather(watching, return_exceptions=True)
+
+    def give_up(self, cause: str, message: str, hint: str) -> None:
+        """Fail what waits for a room that cannot be had; while paused."""
+        while self._waiting:
+            deal, index = self._waiting.popleft()
+            if self._records is not None:
+                self._records.of(ids.taskid(deal.dealid, index)).end("FAILED", cause, message, hint)
+
+    async def stop(self) -> None:
+        """Stop the running task (it is taken up again at the next start) and both servers."""
+        await self.pause()
         await self.reports.stop()
         await self.api.stop()
 
@@ -139,12 +160,12 @@ class Worker:
         """Look for deals all the time, run their tasks one after another."""
         runner = asyncio.create_task(self._work(room))
         try:
-            block, idle = await asyncio.to_thread(self._cursor), 0
+            mark, idle = await asyncio.to_thread(self._kept_mark), 0
             while True:
                 try:
-                    before, block = block, await asyncio.to_thread(self._look, block)
-                    idle = idle + 1 if block == before else 0
-                except Unavailable as error:
+                    before, mark = mark, await asyncio.to_thread(self._look, mark)
+                    idle = idle + 1 if mark == before else 0
+                except Failed as error:
                     log.warning("%s", error.message)
                     await asyncio.sleep(1)
                 await asyncio.sleep(_POLL if idle < _LONG_IDLE else 5 * _POLL)
@@ -154,19 +175,22 @@ class Worker:
                 self._running.stop()
             await asyncio.gather(runner, return_exceptions=True)
 
-    def _look(self, block: int) -> int:
-        """Queue the tasks of deals from a block on; the next block to look at."""
+    def _look(self, mark: Mark) -> Mark:
+        """Queue the tasks of deals since the last look; up to where this one saw."""
         chain = self._worker()
         latest = chain.block_number()
-        if latest < block:
-            return block if latest == block - 1 else 0  # shorter than before: another chain, look again
-        for dealid in chain.deals_of(self._workerpool, block, latest):
+        if latest == mark.block:
+            return mark
+        # A chain that went back to a saved state has other blocks there: all of it is looked at again.
+        known = 0 <= mark.block < latest and chain.block_hash(mark.block) == mark.hash
+        for dealid in chain.deals_of(self._workerpool, mark.block + 1 if known else 0, latest):
             deal = chain.view_deal(dealid)
             for index in deal.indexes if deal else ():
                 self._queue(chain, deal, index)
+        mark = Mark(latest, chain.block_hash(latest))
         if not self._waiting and self._running is None:
-            self._keep_cursor(latest + 1)
-        return latest + 1
+            self._keep(mark)
+        return mark
 
     def _queue(self, chain: Poco, deal: Deal | None, index: int) -> None:
         if deal is None or self._records is None:
@@ -198,8 +222,17 @@ class Worker:
     async def _run(self, room: Room, deal: Deal, index: int) -> None:
         if self._records is None:
             return
-        record = self._records.of(ids.taskid(deal.dealid, index))
+        record = self._records.of(taskid := ids.taskid(deal.dealid, index))
         record.restart()
+        self._tries[taskid] += 1
+        if self._tries[taskid] > MOST_TRIES:  # perhaps it is the task that ends what it stands on
+            record.end(
+                "FAILED",
+                "WORKER_INTERRUPTED",
+                f"the relay or the container engine ended {MOST_TRIES} times while this task was running",
+                "See the engine's log and the memory of that machine, then request the run again.",
+            )
+            return
         pool, worker = self._pool(), self._worker()
         if pool.account is None or worker.account is None:
             raise Failed("pool and worker need their keys", name="no_wallet")
@@ -219,19 +252,14 @@ class Worker:
 
     # -- where to go on
 
-    def _cursor(self) -> int:
-        """The block below which nothing is left to do; the first one when nobody knows."""
-        try:
+    def _kept_mark(self) -> Mark:
+        """The block up to which nothing is left to do; none when nobody knows."""
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             kept = json.loads((self._directory / "cursor.json").read_text())
-            block = int(kept["block"])
-            return (
-                block
-                if kept["hub"] == self._worker().address and block <= self._worker().block_number() + 1
-                else 0
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0
+            if kept["hub"] == self._worker().address:
+                return Mark(int(kept["block"]), str(kept["hash"]))
+        return Mark(-1, "")
 
-    def _keep_cursor(self, block: int) -> None:
-        record = {"hub": self._worker().address, "block": block}
+    def _keep(self, mark: Mark) -> None:
+        record = {"hub": self._worker().address, "block": mark.block, "hash": mark.hash}
         write_atomic(self._directory / "cursor.json", json.dumps(record))
