@@ -207,7 +207,8 @@ def _with_given(options: argparse.Namespace) -> argparse.Namespace:
 
 def _typed(field: Field, value: Any) -> Any:
     """A path on the command line is the shell's, whatever the project; so it is the same when resumed."""
-    if field.kind == "path" and value and not value.startswith("~"):
+    names_file = field.kind == "path" or (field.name == "network" and value.endswith(".toml"))
+    if names_file and value and not value.startswith("~"):
         return str(Path(value).absolute())
     if field.name == "requester_secret":
         return [_numbered(item) for item in value]
@@ -236,11 +237,11 @@ def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
     if not folder.is_dir():
         raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
     ctx = Context(folder, Journal(folder), Manifest(folder), workflow=workflow)
-    _usable(steps, options.given, ctx)
-    # Known before their own steps ask for them, so that the image is built without these files.
-    for name in APART:
+    # Known before their own steps ask for them: where it goes, and what the image is built without.
+    for name in ("network", *APART):
         if value := options.given.get(name) or os.environ.get(f"CREAMTEA_{name.upper()}"):
             ctx.values[name] = value
+    _usable(steps, options.given, ctx)
     ctx.run, ctx.run_dir = new_run(ctx.state)
     return steps, ctx
 

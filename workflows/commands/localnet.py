@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import time
 from collections.abc import Iterable, Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from workflows.core.command import Argument, Command, Emit, Result
-from workflows.core.failure import Missing, Unavailable
+from workflows.core.failure import Failed, Missing, Unavailable
 
 
 class Localnet(Command):
@@ -22,24 +23,39 @@ class Localnet(Command):
             "up holds it until interrupted; status exits 0 when ready",
             choices=("up", "down", "status", "export"),
         ),
-        Argument("folder", "export: where chain.json and a funded keystore go", metavar="DIR", optional=True),
+        Argument(
+            "folder", "export: where the files go that a client needs, a funded wallet with them", metavar="DIR",
+            optional=True,
+        ),
         Argument("--state", "another state folder", metavar="DIR"),
-    )
+        Argument("--listen", "up: let other machines in at this address, under TLS", metavar="ADDRESS"),
+        Argument("--host", "up: a name or address that others use for it; may be repeated", metavar="NAME", many=True),
+        Argument("--tls-cert", "a certificate for these names; one is made without it", metavar="FILE"),
+        Argument("--tls-key", "its private key", metavar="FILE"),
+    )  # fmt: skip
 
     def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
         from workflows.localnet import client
+        from workflows.localnet.sharing import sharing
 
         state = Path(options["state"]).expanduser().resolve() if options["state"] else client.default_state()
-        action = options["action"]
+        action, shared = options["action"], sharing(options)
         if action == "up":
-            return _up(state, emit)
+            return _up(state, shared, emit)
+        if shared is not None:
+            raise Missing("--listen is for up", "creamtea localnet up --listen ADDRESS …", name="usage")
         if action == "down":
-            return Result({"stopped": client.stop(state), "state_dir": str(state)})
+            stopped = client.stop(state)
+            _sweep()
+            return Result({"stopped": stopped, "state_dir": str(state)})
         document = client.status(state)
         if action == "status":
             return Result(document or client.absent(state), 0 if document else Unavailable.exit_code)
         if document is None:
-            raise Unavailable("no localnet is running", "creamtea localnet up starts one", name="localnet")
+            trouble = client.absent(state)["trouble"]
+            raise Unavailable(
+                trouble or "no localnet is running", "creamtea localnet up starts one", name="localnet"
+            )
         if not options["folder"]:
             raise Missing("export needs a folder", "creamtea localnet export DIR", name="usage")
         from workflows.localnet.export import export
@@ -48,29 +64,60 @@ class Localnet(Command):
 
     def lines(self, document: Mapping[str, Any]) -> Iterable[str]:
         if document.get("ready") is False:
-            return ["no localnet is running; creamtea localnet up starts one"]
+            return [document.get("trouble") or "no localnet is running; creamtea localnet up starts one"]
         if "stopped" in document:
             return ["stopped" if document["stopped"] else "no localnet was running"]
-        return [
-            f"{name:<14} {value}" for name, value in document.items() if not isinstance(value, list | dict)
-        ]
+        lines = [f"{name:<14} {value}" for name, value in document.items() if _plain(value)]
+        shared = document.get("public") or {}
+        for name, value in {**shared, **shared.get("ipfs", {})}.items():
+            if not isinstance(value, dict):
+                lines.append(f"public {name:<15} {', '.join(value) if isinstance(value, list) else value}")
+        for one in document.get("revivals") or ():
+            lines.append(f"the chain stopped by itself and went on from block {one['block']} at {one['at']}")
+        return lines
 
 
-def _up(state: Path, emit: Emit) -> Result:
-    """Start the localnet, or find it, and hold it until interrupted."""
+def _plain(value: object) -> bool:
+    return value is not None and not isinstance(value, list | dict)
+
+
+def _up(state: Path, shared: Any, emit: Emit) -> Result:
+    """Start the localnet, or find it, and hold it until interrupted; what it tells meanwhile is told."""
     from workflows.localnet import client
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
     def hold() -> int:
+        position = (state / client.EVENTS).stat().st_size
         try:
             while lease.alive():
                 time.sleep(0.2)
+                position = client.relay(state, position, emit)
         except KeyboardInterrupt:
             client.leave(lease, state)
+            return 0
+        if failure := client.ended(state):
+            raise failure
         return 0
 
     signal.signal(signal.SIGTERM, interrupt)
-    lease = client.join(state, emit)
+    lease = client.join(state, emit, words=shared.words if shared else ())
+    found = lease.document.get("public") or {}
+    if shared and (found.get("listen"), found.get("hosts")) != (shared.listen, list(shared.hosts)):
+        lease.close()
+        raise Unavailable(
+            "a localnet is running in this folder already, and not as asked for",
+            "End it first: creamtea localnet down --state DIR.",
+            name="localnet",
+        )
     return Result(lease.document, then=hold)
+
+
+def _sweep() -> None:
+    """Remove what a killed localnet left in the container engine, where there is one."""
+    from workflows.containers.engine import Engine
+    from workflows.localnet.leftovers import sweep
+
+    with contextlib.suppress(Failed), Engine.connect() as engine:
+        sweep(engine)

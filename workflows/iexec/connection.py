@@ -7,6 +7,7 @@ a mined, a pending, a dropped and a replaced transaction apart.
 from __future__ import annotations
 
 import ipaddress
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,10 +19,11 @@ from urllib.parse import urlsplit
 
 from workflows.core.failure import Cancelled, Failed, Unavailable
 from workflows.core.text import clean, shorten
-from workflows.iexec import reverts
+from workflows.iexec import reverts, trust
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
+    from requests.adapters import HTTPAdapter
     from web3 import Web3
 
 State = Literal["mined", "reverted", "pending", "replaced", "absent"]
@@ -82,12 +84,19 @@ class Connection:
         from web3 import Web3
         from web3.providers.rpc.utils import ExceptionRetryConfiguration
 
+        session = None
+        if trust.learned(self.url):
+            session = requests.Session()
+            session.mount(self.url, _verifying(trust.context(self.url)))
         retry = ExceptionRetryConfiguration(
             errors=(requests.ConnectionError, requests.Timeout), retries=1 if self.local else 4
         )
         return Web3(
             Web3.HTTPProvider(
-                self.url, request_kwargs={"timeout": self.timeout}, exception_retry_configuration=retry
+                self.url,
+                request_kwargs={"timeout": self.timeout},
+                session=session,
+                exception_retry_configuration=retry,
             )
         )
 
@@ -340,6 +349,17 @@ class Connection:
             "The state changed between the check and the block; start the step again.",
             name="transaction_reverted",
         )
+
+
+def _verifying(context: ssl.SSLContext) -> HTTPAdapter:
+    """What sends the requests of a session and verifies with this context."""
+    from requests.adapters import HTTPAdapter
+
+    class Adapter(HTTPAdapter):
+        def init_poolmanager(self, *given: Any, **named: Any) -> None:
+            super().init_poolmanager(*given, ssl_context=context, **named)
+
+    return Adapter()
 
 
 def _title(transaction: Transaction) -> str:

@@ -1,4 +1,4 @@
-"""The networks, as data: `networks.toml` of this package and the user's own in the configuration folder.
+"""The networks, as data: `networks.toml` of this package, the user's own in the configuration folder, and files.
 
 A network is a chain with PoCo on it and the services around it. Entries are checked strictly, and the
 key that is wrong is named: a mistyped address here would be paid to.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -19,7 +20,7 @@ from urllib.parse import urlsplit
 from workflows.core.failure import Missing
 from workflows.core.files import read_toml
 from workflows.core.text import clean
-from workflows.iexec import ids
+from workflows.iexec import ids, trust
 
 _OWN = Path(__file__).with_name("networks.toml")
 _FRAMEWORKS = ("scone", "gramine", "tdx")
@@ -42,7 +43,9 @@ class Network:
 
     `native`: the chain's coin stands for RLC and transactions are free; else `rlc` is the token's contract.
     `workerpool`: the pool for SCONE tasks, an address or an ENS name (resolved through `ens`).
-    `simulated`: SGX is not real there. `embedded`: creamtea runs it; `rpc`, `hub` and `registries` are
+    `simulated`: SGX is not real there. `shared`: others use it too, so nobody signs with a public key there.
+    `root`: what simulated images trust; `ca`: what vouches for its servers, where this machine does not know
+    it (both PEM). `embedded`: creamtea runs it; `rpc`, `hub` and `registries` are
     empty until `from_status` fills them. `note`: how SCONE stands there, in one sentence.
     """
 
@@ -67,8 +70,25 @@ class Network:
     ens: str | None = None
     explorer: str | None = None
     debug: Debug = Debug()
+    root: str | None = None
+    ca: str | None = None
     simulated: bool = False
+    shared: bool = False
     embedded: bool = False
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The URLs of its chain and services."""
+        known = (
+            self.rpc, *self.sms.values(), self.ipfs_upload, self.ipfs_gateway, self.result_proxy, self.market,
+            self.workerpool_api, self.compass, self.subgraph, self.debug.sms,
+        )  # fmt: skip
+        return tuple(url for url in known if url)
+
+    @property
+    def own_wallet(self) -> bool:
+        """Whether who signs there needs a wallet of their own."""
+        return self.shared or not self.simulated
 
 
 def user_file() -> Path:
@@ -83,11 +103,29 @@ def names(extra: Path | None = None) -> tuple[str, ...]:
     return (*_own(), *_theirs(extra))
 
 
+def is_file(name: str) -> bool:
+    """Whether this names a network by the file that describes it."""
+    return name.endswith(".toml")
+
+
 def load(name: str, extra: Path | None = None) -> Network:
-    """A network by name. Missing: there is none, or its entry is wrong (file, network and key named)."""
+    """A network by name, or the only one of a `.toml` file; its `ca` is what its servers are verified with from now on.
+
+    Missing: there is none, or its entry is wrong (file, network and key named).
+    """
     own = _own()
     if name in own:
         return _network(name, own[name], _OWN.name)
+    if extra is None and is_file(name):
+        extra = Path(name).expanduser()
+        found = tuple(_theirs(extra))
+        if len(found) != 1:
+            raise Missing(
+                f"{extra} describes {len(found)} networks, not one",
+                f"Put them into {user_file()} and choose one by its name.",
+                name="unknown_network",
+            )
+        name = found[0]
     path = extra or user_file()
     theirs = _theirs(extra)
     if name not in theirs:
@@ -103,6 +141,8 @@ def load(name: str, extra: Path | None = None) -> Network:
         e["chain_id"] for e in own.values() if not e.get("simulated")
     }:
         raise _wrong(str(path), name, "simulated", f"chain {network.chain_id} is a live one")
+    if network.ca:
+        trust.learn(network.urls, network.ca)
     return network
 
 
@@ -240,6 +280,16 @@ def _loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _certificate(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    try:
+        ssl.create_default_context(cadata=value)
+    except (ssl.SSLError, ValueError):
+        raise ValueError("must be a certificate, -----BEGIN CERTIFICATE-----…") from None
+    return value
+
+
 def _sms(value: Any) -> Mapping[str, str]:
     return {key: _secret_url(url) for key, url in _table(value, _FRAMEWORKS).items()}
 
@@ -294,6 +344,9 @@ _CHECKS: dict[str, Any] = {
     "ens": _address,
     "explorer": _url,
     "debug": _debug,
+    "root": _certificate,
+    "ca": _certificate,
     "simulated": _flag,
+    "shared": _flag,
     "embedded": _flag,
 }

@@ -25,6 +25,7 @@ from urllib.parse import SplitResult, urlsplit, urlunsplit
 from workflows.core.failure import Failed, Missing, Unavailable
 from workflows.core.step import Cancel
 from workflows.core.text import clean, size
+from workflows.iexec import trust
 
 TIMEOUT = 30.0
 CONNECT = 10.0
@@ -244,7 +245,7 @@ def _opener(url: str, line: _Line) -> urllib.request.OpenerDirector:
 
     class Secure(urllib.request.HTTPSHandler):
         def https_open(self, req: urllib.request.Request) -> Any:
-            context = ssl.create_default_context()
+            context = trust.context(url)
             return self.do_open(
                 lambda host, **more: plug(http.client.HTTPSConnection(host, context=context, **more)), req
             )

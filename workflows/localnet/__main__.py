@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import json
 import signal
 import sys
 from pathlib import Path
 
 from workflows.core.events import Event, to_json
 from workflows.core.failure import Failed
-from workflows.core.files import private_dir
-from workflows.localnet.client import EVENTS
+from workflows.core.files import private_dir, write_atomic
+from workflows.localnet.client import ENDED, EVENTS
 from workflows.localnet.network import Localnet
+from workflows.localnet.sharing import add_options, sharing
 
 _GRACE = 2.0  # seconds without a holder before it stops
 
@@ -22,6 +24,7 @@ def main() -> int:
     """Run until told to stop or nobody holds a lease any more."""
     parser = argparse.ArgumentParser(prog="python -m workflows.localnet")
     parser.add_argument("--state", type=Path, required=True)
+    add_options(parser)
     options = parser.parse_args()
     private_dir(options.state)
     try:
@@ -32,19 +35,19 @@ def main() -> int:
                 file.write(to_json(event) + "\n")
                 file.flush()
 
-            return asyncio.run(_serve(Localnet(options.state, emit)))
+            return asyncio.run(_serve(options.state, Localnet(options.state, emit, sharing(vars(options)))))
     except Failed as failure:
         print(f"{failure.message}. {failure.hint}", file=sys.stderr)
         return failure.exit_code
 
 
-async def _serve(localnet: Localnet) -> int:
-    ended = asyncio.Event()
+async def _serve(state: Path, localnet: Localnet) -> int:
+    told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, ended.set)
+        loop.add_signal_handler(number, told.set)
     start = asyncio.ensure_future(localnet.start())
-    wait = asyncio.ensure_future(ended.wait())
+    wait = asyncio.ensure_future(told.wait())
     await asyncio.wait({start, wait}, return_when=asyncio.FIRST_COMPLETED)
     if not start.done():
         start.cancel()
@@ -53,8 +56,14 @@ async def _serve(localnet: Localnet) -> int:
         return 130
     await start
     abandoned = asyncio.ensure_future(localnet.control.abandoned(_GRACE))
-    await asyncio.wait({abandoned, wait}, return_when=asyncio.FIRST_COMPLETED)
+    lost = asyncio.ensure_future(localnet.lost())
+    await asyncio.wait({abandoned, wait, lost}, return_when=asyncio.FIRST_COMPLETED)
     await localnet.stop()
+    if lost.done():
+        failure = lost.result()
+        ended = {"message": failure.message, "hint": failure.hint, "name": failure.name}
+        write_atomic(state / ENDED, json.dumps(ended))
+        raise failure
     return 0
 
 

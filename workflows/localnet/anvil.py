@@ -56,7 +56,8 @@ class Anvil:
         """A child that listens; `load` is the state it begins with, `dump` where it leaves its own at exit.
 
         `port` is a wish: the system chooses when it is 0 or taken. `keep` are descriptors that the child
-        holds open, `accounts` says whether it signs for the public development accounts. The child dies with the thread that called this, even when that is killed.
+        holds open, `accounts` says whether it signs for the public development accounts. The child dies with
+        the thread that called this, even when that is killed.
         Raises Refused when anvil exits at once, Unavailable when it cannot run or stays silent.
         """
         options = [*_RULES, "--chain-id", str(chain_id), "--host", "127.0.0.1", "--no-cors"]

@@ -321,7 +321,7 @@ class Chain:
         self.revivals.append({"at": now(), "block": block})
         self._warn(
             f"The localnet's chain stopped by itself; it goes on at block {block}, from its last saved state.",
-            f"What was sent in the two seconds before may be gone: look, and send it again. anvil's last words: {words}.",
+            f"What was sent in the two seconds before may be gone: look, and send it again. See {words}.",
         )
 
     async def _take_lock(self) -> TextIO:

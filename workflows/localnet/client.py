@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -33,6 +33,7 @@ STATUS = "status.json"
 EVENTS = "start.jsonl"
 LOG = "localnet.log"
 LOCK = "lock"
+ENDED = "ended.json"
 _PATIENCE = 240.0  # seconds: the first start fetches anvil and deploys PoCo
 
 
@@ -45,14 +46,20 @@ def default_state() -> Path:
 
 
 def status(state: Path) -> dict[str, Any] | None:
-    """The status document of a localnet that answers; None when none does."""
+    """The status document of a localnet that is ready; None when none is."""
+    answer = look(state)
+    return answer if answer is not None and answer["ready"] is True else None
+
+
+def look(state: Path) -> dict[str, Any] | None:
+    """The status document of a localnet that answers, ready or not; None when none does."""
     # An opener of its own: what a proxy of the environment says of loopback is of no use.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         document: dict[str, Any] = json.loads((state / STATUS).read_text())
         with opener.open(document["control"] + "/status", timeout=3) as reply:
             answer: dict[str, Any] = json.load(reply)
-        same = answer["pid"] == document["pid"] and answer["ready"] is True
+        same = answer["pid"] == document["pid"] and isinstance(answer["ready"], bool)
     except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
         return None  # nobody there, or another program on the port of a localnet that was killed
     return answer if same else None
@@ -103,8 +110,13 @@ class Lease:
         self.close()
 
 
-def join(state: Path, emit: Callable[[Event], None], cancel: Cancel | None = None) -> Lease:
-    """A lease on the running localnet, started first if there is none.
+def join(
+    state: Path,
+    emit: Callable[[Event], None],
+    cancel: Cancel | None = None,
+    words: Sequence[str] = (),
+) -> Lease:
+    """A lease on the running localnet, started first if there is none, with these options of its process.
 
     `emit` gets the start's events. Unavailable, with the log's end, when it does not come up.
     """
@@ -120,12 +132,12 @@ def join(state: Path, emit: Callable[[Event], None], cancel: Cancel | None = Non
                 return Lease(found)
         with _alone(state) as lock:
             if lock is not None:
-                _start(state, lock, emit, cancel, deadline)
+                _start(state, lock, words, emit, cancel, deadline)
                 continue
         if time.monotonic() > deadline:
             raise Unavailable(
                 f"another localnet in {state} neither starts nor stops",
-                f"see {state / LOG}, and end its process",
+                f"creamtea localnet down ends it; its log is {state / LOG}",
                 name="localnet",
             )
         cancel.wait(0.05)
@@ -146,16 +158,24 @@ def _alone(state: Path) -> Iterator[int | None]:
         os.close(handle)
 
 
-def _start(state: Path, lock: int, emit: Callable[[Event], None], cancel: Cancel, deadline: float) -> None:
-    """Start the process, which gets the lock, and wait until it is ready."""
-    for name in (STATUS, EVENTS):
+def _start(
+    state: Path,
+    lock: int,
+    words: Sequence[str],
+    emit: Callable[[Event], None],
+    cancel: Cancel,
+    deadline: float,
+) -> None:
+    """Start the process, which gets the lock with its number in it, and wait until it is ready."""
+    os.ftruncate(lock, 0)
+    for name in (STATUS, EVENTS, ENDED):
         (state / name).unlink(missing_ok=True)
     log = os.open(state / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         # A session of its own: Ctrl-C in the terminal is for the run, the localnet ends with its lease.
         # A folder of its own: Python looks for modules there first, and must find none of the project's.
         process = subprocess.Popen(
-            [sys.executable, "-m", "workflows.localnet", "--state", str(state)],
+            [sys.executable, "-m", "workflows.localnet", "--state", str(state), *words],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -165,6 +185,7 @@ def _start(state: Path, lock: int, emit: Callable[[Event], None], cancel: Cancel
         )
     finally:
         os.close(log)
+    os.pwrite(lock, str(process.pid).encode(), 0)
     with cancel.on(process.terminate):
         _await(state, process, emit, cancel, deadline)
 
@@ -180,7 +201,7 @@ def _await(
     while True:
         ready = (state / STATUS).exists() and status(state) is not None
         ended = process.poll() is not None
-        position = _relay(state / EVENTS, position, emit)
+        position = relay(state, position, emit)
         if ready:
             return
         if ended:
@@ -197,10 +218,10 @@ def _await(
         cancel.wait(0.02)
 
 
-def _relay(path: Path, position: int, emit: Callable[[Event], None]) -> int:
-    """Emit the whole lines after a position; the new position."""
+def relay(state: Path, position: int, emit: Callable[[Event], None]) -> int:
+    """Emit what a localnet has told after a position in its file of events; the new position."""
     try:
-        with path.open("rb") as file:
+        with (state / EVENTS).open("rb") as file:
             file.seek(position)
             data = file.read()
     except OSError:
@@ -222,12 +243,44 @@ def _end(log: Path) -> str:
 
 
 def absent(state: Path) -> dict[str, Any]:
-    """The status document where none is running: all is null but the folder."""
+    """The status document where none is ready: all is null but the folder, and what is known of the reason."""
     names = (
         "rpc", "chain_id", "hub", "registries", "rlc", "sms", "cas", "las", "ipfs", "market", "result_proxy",
-        "workerpool", "accounts", "pid",
+        "workerpool", "accounts", "public",
     )  # fmt: skip
-    return {"ready": False, "state_dir": str(state), **dict.fromkeys(names)}
+    pid, trouble = holder(state), None
+    if pid is not None:
+        trouble = (
+            f"process {pid} has this folder and is not ready: it starts, stops or hangs; "
+            "creamtea localnet down ends it"
+        )
+    elif (failure := ended(state)) is not None:
+        trouble = f"{failure.message}. {failure.hint}"
+    return {
+        "ready": False, "state_dir": str(state), "pid": pid, "trouble": trouble, **dict.fromkeys(names)
+    }  # fmt: skip
+
+
+def ended(state: Path) -> Unavailable | None:
+    """Why the last localnet of a state folder ended by itself; None when it did not."""
+    try:
+        kept = json.loads((state / ENDED).read_text())
+        return Unavailable(str(kept["message"]), str(kept["hint"]), name=str(kept["name"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def holder(state: Path) -> int | None:
+    """The process that has a state folder, be it ready or not; None when none has."""
+    if not (state / LOCK).exists():
+        return None
+    with _alone(state) as lock:
+        if lock is not None:
+            return None
+    try:
+        return int((state / LOCK).read_text())
+    except (OSError, ValueError):  # it is being started this moment
+        return None
 
 
 def leave(lease: Lease, state: Path) -> None:
@@ -235,7 +288,7 @@ def leave(lease: Lease, state: Path) -> None:
     lease.close()
     pid = int(lease.document["pid"])
     noticed = time.monotonic() + 1.5  # it looks after its holders twice a second
-    while (found := status(state)) is not None and found["pid"] == pid:
+    while (found := look(state)) is not None and found["pid"] == pid:
         if found["leases"] and time.monotonic() > noticed:
             return
         time.sleep(0.05)
@@ -244,21 +297,22 @@ def leave(lease: Lease, state: Path) -> None:
 
 
 def stop(state: Path, patience: float = 15.0) -> bool:
-    """Stop the localnet and wait until it is gone; False when none answered."""
-    found = status(state)
-    if found is None:
+    """Stop the localnet, whatever state it is in, and wait until it is gone; False when there was none.
+
+    One that does not stop in `patience` seconds is killed; its chain is saved all the same.
+    """
+    pid = holder(state)
+    if pid is None:
         return False
-    pid = int(found["pid"])
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        if not _alive(pid):
-            return True
-        time.sleep(0.02)
-    raise Unavailable(
-        f"the localnet (process {pid}) does not stop", f"see {state / LOG}; then: kill -9 {pid}"
-    )
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if not _alive(pid):
+                return True
+            time.sleep(0.02)
+    raise Unavailable(f"the localnet (process {pid}) cannot be ended", f"see {state / LOG}", name="localnet")
 
 
 def _alive(pid: int) -> bool:

@@ -110,9 +110,7 @@ async def own(tools: Toolchain, log: Path, state: Path) -> tuple[Path, Deploymen
     return path, deployment
 
 
-async def _deployed(
-    tools: Toolchain, log: Path, accounts: Sequence[str] = ()
-) -> tuple[bytes, Deployment]:
+async def _deployed(tools: Toolchain, log: Path, accounts: Sequence[str] = ()) -> tuple[bytes, Deployment]:
     anvil = await Anvil.start(tools.anvil, CHAIN_ID, log=log, accounts=not accounts)
     try:
         deployment = await asyncio.to_thread(recipe.deploy, anvil.url, tools.poco, accounts)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from workflows.core.events import Event, Noted, TaskChanged, now
+from workflows.core.failure import Unavailable
 from workflows.core.files import private_dir, write_atomic
 from workflows.localnet import toolchain
 from workflows.localnet.cas.client import CasClient
@@ -21,9 +22,12 @@ from workflows.localnet.chain import Chain
 from workflows.localnet.control import Control
 from workflows.localnet.floor import Floor
 from workflows.localnet.market.server import Market
+from workflows.localnet.ports import Ports
 from workflows.localnet.preparation import Preparation
 from workflows.localnet.result_proxy import ResultProxy
-from workflows.localnet.service import Handler
+from workflows.localnet.rpc import Rpc
+from workflows.localnet.service import Door, Handler, HttpService
+from workflows.localnet.sharing import Sharing, server_tls
 from workflows.localnet.sms.server import Sms
 from workflows.localnet.storage import Storage
 from workflows.localnet.worker.worker import Worker
@@ -39,16 +43,43 @@ _MENDING = (0, 1, 2, 4, 8, 15, 30)  # seconds before each try to have a floor ag
 
 
 class Localnet:
-    """All servers of one state folder, on free loopback ports. `start`, then `document`, at last `stop`."""
+    """All servers of one state folder, on loopback ports, if free those they had last. `start`, `status`, `stop`.
 
-    def __init__(self, state: Path, emit: Emit) -> None:
+    With `sharing` other machines reach them as well, all but CAS and the doors of enclaves: under TLS, by the
+    names that it gives, on a chain with other accounts than the public ones.
+    """
+
+    def __init__(self, state: Path, emit: Emit, sharing: Sharing | None = None) -> None:
         self._state = private_dir(state)
         self._emit = emit
-        self.control = Control(lambda: self.document)
+        self._sharing = sharing
+        self._door: Door | None = None
+        self._ports = Ports(self._state / "ports.json", self._warn)
+        self._chain: Chain | None = None
+        self.control = Control(lambda: self.status)
         self._running: list[Any] = []
         self._warming: asyncio.Task[None] | None = None
         self._mending: asyncio.Task[None] | None = None
+        self._told = False
         self.document: dict[str, Any] = {"v": 1, "ready": False, "pid": os.getpid(), "state_dir": str(state)}
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The status document now: not ready while a chain that stopped is being started again."""
+        alive = self._chain is not None and self._chain.running
+        revivals = self._chain.revivals if self._chain is not None else []
+        return {**self.document, "ready": self.document["ready"] and alive, "revivals": revivals}
+
+    async def lost(self) -> Unavailable:
+        """Return when it cannot go on, with the reason. After `start`."""
+        return await self.chain.lost()
+
+    @property
+    def chain(self) -> Chain:
+        """The chain; RuntimeError before it was started."""
+        if self._chain is None:
+            raise RuntimeError("the localnet has no chain yet")
+        return self._chain
 
     @cached_property
     def _reads(self) -> Poco:
@@ -65,10 +96,9 @@ class Localnet:
 
     def _contracts(self, role: str | None = None) -> Poco:
         from workflows.iexec.poco import Poco
-        from workflows.localnet.genesis import account
 
-        signer = account(role) if role else None
-        chain = self._chain
+        chain = self.chain
+        signer = chain.signer(role) if role else None
         return Poco(chain.rpc, chain.hub, signer, chain_id=chain.chain_id, gas_free=True)
 
     async def start(self) -> None:
@@ -81,43 +111,53 @@ class Localnet:
 
     async def _start(self) -> None:
         tools = await asyncio.to_thread(toolchain.ensure, self._emit)
-        self._chain = await self._up(
-            "chain", "chain with iExec's contracts", Chain(self._state, tools, self._emit)
-        )
         pki = await asyncio.to_thread(development_pki, self._state / "keys")
-        cas = await self._up("cas", "CAS (SIMULATED)", Cas(self._state / "cas", pki))
+        if self._sharing:
+            tls = await asyncio.to_thread(server_tls, self._sharing, pki, private_dir(self._state / "tls"))
+            self._door = Door(self._sharing.listen, self._sharing.hosts, tls)
+        self._chain = chain = Chain(
+            self._state, tools, self._emit, port=self._ports["chain"], shared=self._door is not None
+        )
+        await self._up("chain", "chain with iExec's contracts", chain)
+        cas = Cas(self._state / "cas", pki, port=self._ports["CAS"])
+        await self._up("cas", "CAS (SIMULATED)", cas)
         sessions = CasClient(cas.url, pki.root_pem, cas.client("sms"))
-        storage = await self._up("storage", "content storage", Storage(self._state / "storage"))
-        chain_id = self._chain.chain_id
-        proxy = ResultProxy(self._state / "storage", lambda: self._reads, storage.files, chain_id)
+        storage = Storage(self._state / "storage")
+        proxy = ResultProxy(self._state / "storage", lambda: self._reads, storage.files, chain.chain_id)
         self._sms = sms = Sms(self._state / "sms", lambda: self._reads, sessions.post)
         self._opening = Preparation(self._state / "preparation.jsonl", self._open, self._emit)
         for service in (proxy, sms):
             service.app.middlewares.append(self._warm_first)
         sms.app.middlewares.append(self._open_first)
+        servers = {"SMS": sms, "storage": storage.api, "gateway": storage.gateway, "result proxy": proxy}
+        for name, server in servers.items():
+            self._place(name, server)
+        await self._up("storage", "content storage", storage)
         await self._up("proxy", "result proxy", proxy)
         await self._up("sms", "SMS", sms)
-        worker = Worker(
+        self._worker = worker = Worker(
             self._state / "worker",
-            workerpool=self._chain.workerpool,
+            workerpool=chain.workerpool,
             pool=lambda: self._pool,
             worker=lambda: self._works,
-            worker_address=self._chain.accounts["worker"].address,
+            worker_address=chain.accounts["worker"].address,
             sms=sms.url,
             proxy=proxy.url,
             preparation=self._opening,
         )
         worker.api.app.middlewares.extend([self._warm_first, self._open_first])
+        self._place("worker", worker.api)
         await self._up("worker", "worker", worker)
         market = Market(
             self._state / "market",
             lambda: self._reads,
             worker.sell,
-            chain_id=chain_id,
-            workerpool=self._chain.workerpool,
-            owner=self._chain.accounts["workerpool"].address,
+            chain_id=chain.chain_id,
+            workerpool=chain.workerpool,
+            owner=chain.accounts["workerpool"].address,
         )
         market.app.middlewares.extend([self._warm_first, self._open_first])
+        self._place("market", market)
         await self._up("market", "market", market)
         self._floor = Floor(
             pki,
@@ -130,16 +170,23 @@ class Localnet:
             },
             self._fell,
         )
-        self._worker = worker
         self._running.insert(0, self._floor)
         self._running.append(self._opening)
+        rpc = Rpc(lambda: chain.rpc)
+        if self._door:
+            self._place("rpc", rpc)
+            await self._up("rpc", "chain for other machines", rpc)
         await self._up("control", "control", self.control)
+        self._ports["chain"], self._ports["CAS"] = int(chain.rpc.rpartition(":")[2]), cas.api.port
+        for name, server in {**servers, "worker": worker.api, "market": market, "rpc": rpc}.items():
+            self._keep_place(name, server)
+        self._ports.save()
         self.document.update(
             ready=True,
-            rpc=self._chain.rpc,
-            chain_id=self._chain.chain_id,
-            hub=self._chain.hub,
-            registries=dict(self._chain.registries),
+            rpc=chain.rpc,
+            chain_id=chain.chain_id,
+            hub=chain.hub,
+            registries=dict(chain.registries),
             rlc=None,
             sms=sms.url,
             cas={"client": cas.url, "enclave": f"127.0.0.1:{cas.enclave_port}"},
@@ -147,13 +194,40 @@ class Localnet:
             ipfs={"api": storage.api.url, "gateway": storage.gateway.url},
             market=market.url,
             result_proxy=proxy.url,
-            workerpool=self._chain.workerpool,
+            workerpool=chain.workerpool,
             workerpool_api=worker.url,
-            accounts=[{"address": one.address, "role": one.role} for one in self._chain.accounts.values()],
+            accounts=[{"address": one.address, "role": one.role} for one in chain.accounts.values()],
             control=self.control.url,
             started=now(),
+            public=self._sharing
+            and {
+                "listen": self._sharing.listen,
+                "hosts": list(self._sharing.hosts),
+                "own_certificate": self._sharing.certificate is not None,
+                "rpc": rpc.public_url,
+                "sms": sms.public_url,
+                "market": market.public_url,
+                "ipfs": {"api": storage.api.public_url, "gateway": storage.gateway.public_url},
+                "result_proxy": proxy.public_url,
+                "workerpool_api": worker.api.public_url,
+            },
         )
+        self._told = True
         write_atomic(self._state / "status.json", _json(self.document))
+
+    def _place(self, name: str, server: HttpService) -> None:
+        """Give a server the port that it had last, and the door for others."""
+        server.port = self._ports[name]
+        if self._door:
+            server.open(self._door, self._ports[f"public {name}"])
+
+    def _keep_place(self, name: str, server: HttpService) -> None:
+        self._ports[name] = server.port
+        if self._door:
+            self._ports[f"public {name}"] = server.public_port
+
+    def _warn(self, text: str, hint: str | None = None) -> None:
+        self._emit(Noted(level="warning", text=text, hint=hint))
 
     @web.middleware
     async def _warm_first(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -192,12 +266,9 @@ class Localnet:
 
     async def _mend(self) -> None:
         """Stop what runs, make relay and network anew, take up again what was stopped."""
-        self._emit(
-            Noted(
-                level="warning",
-                text="the relay of the task network is gone; it is made again, and the running task begins anew",
-                hint="Somebody removed the container, or the container engine was restarted.",
-            )
+        self._warn(
+            "the relay of the task network is gone; it is made again, and the running task begins anew",
+            "Somebody removed the container, or the container engine was restarted.",
         )
         await self._worker.pause()
         for seconds in _MENDING:
@@ -216,7 +287,7 @@ class Localnet:
 
     async def stop(self) -> None:
         """Stop all, last started first, whatever one of them says; the state stays."""
-        if self.document["ready"]:  # the file of another one, whose state we could not have, stays
+        if self._told:  # the file of another one, whose state we could not have, stays
             (self._state / "status.json").unlink(missing_ok=True)
         if self._mending is not None:
             self._mending.cancel()

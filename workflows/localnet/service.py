@@ -1,17 +1,22 @@
 """One server of the localnet: an aiohttp application at the root of its own origin on loopback.
 
-Each service has a port of its own because clients drop any path prefix of a base URL (iexec SDK
-`new URL(endpoint, api)`). The Host header is checked against a list, so that a web page that points a name
-of its own at 127.0.0.1 (DNS rebinding) is refused.
+It may have a second door for other machines: another port, under TLS. Each service has a port of its own
+because clients drop any path prefix of a base URL (iexec SDK `new URL(endpoint, api)`). The Host header is
+checked against a list, so that a web page that points a name of its own here (DNS rebinding) is refused.
 """
 
 from __future__ import annotations
 
+import errno
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import web
+
+from workflows.core.failure import Unavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -22,8 +27,20 @@ HOSTS: Final = frozenset(
 )
 
 
+@dataclass(frozen=True)
+class Door:
+    """Where other machines come in. `hosts` are as in URLs and Host headers; the first is in the URL."""
+
+    address: str
+    hosts: tuple[str, ...]
+    tls: ssl.SSLContext
+
+
 class HttpService:
-    """A server that is built stopped; `start` binds, `stop` closes every connection."""
+    """A server that is built stopped; `start` binds, `stop` closes every connection.
+
+    `port` is a wish: the system chooses when it is 0 or taken.
+    """
 
     def __init__(
         self,
@@ -36,7 +53,9 @@ class HttpService:
         self._tls = tls
         self._hosts = hosts
         self._runner: web.AppRunner | None = None
+        self._door: Door | None = None
         self.port = port
+        self.public_port = 0
         self.app = web.Application(middlewares=[self._check_host], client_max_size=max_body)
 
     @property
@@ -44,16 +63,26 @@ class HttpService:
         """The base URL, without a slash at its end."""
         return f"{'https' if self._tls else 'http'}://{LOOPBACK}:{self.port}"
 
+    @property
+    def public_url(self) -> str | None:
+        """The base URL for other machines; None when there is no door for them."""
+        return f"https://{self._door.hosts[0]}:{self.public_port}" if self._door else None
+
+    def open(self, door: Door, port: int = 0) -> None:
+        """Let other machines in as well, from the next start on; `port` is a wish."""
+        self._door, self.public_port = door, port
+
     async def start(self) -> None:
-        """Listen; a port of 0 becomes the one that the system chose. OSError: the port is taken."""
+        """Listen. Unavailable: not at this address."""
         runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.TCPSite(runner, LOOPBACK, self.port, ssl_context=self._tls).start()
+            self.port = await _listen(runner, LOOPBACK, self.port, self._tls)
+            if self._door:
+                self.public_port = await _listen(runner, self._door.address, self.public_port, self._door.tls)
         except BaseException:
             await runner.cleanup()
             raise
-        self.port = runner.addresses[0][1]
         self._runner = runner
 
     async def stop(self) -> None:
@@ -66,6 +95,23 @@ class HttpService:
     async def _check_host(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         host = (request.headers.get("Host") or "").lower()
         name = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
-        if name not in self._hosts:
+        door = self._door if request.secure else None  # who has a door has no TLS on loopback
+        if name not in (door.hosts if door else self._hosts):
             return web.Response(status=403, text="this server answers to its own names only\n")
         return await handler(request)
+
+
+async def _listen(runner: web.AppRunner, address: str, port: int, tls: ssl.SSLContext | None) -> int:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        sock = socket.create_server((address, port), family=family)
+    except OSError as error:
+        if not port or error.errno != errno.EADDRINUSE:
+            raise Unavailable(
+                f"nothing can listen at {address}: {error.strerror}",
+                "Give --listen an address that this machine has.",
+                name="listen",
+            ) from None
+        sock = socket.create_server((address, 0), family=family)
+    await web.SockSite(runner, sock, ssl_context=tls).start()
+    return int(sock.getsockname()[1])

@@ -39,12 +39,12 @@ class DeployApp(Step):
     workflows = ("onboard", "demo", "deploy")
     fields = (
         Field(
-            "wallet", "Wallet", "path", required=False, metavar="FILE", when=lambda ctx: not world.entry(ctx).simulated,
+            "wallet", "Wallet", "path", required=False, metavar="FILE", when=lambda ctx: world.entry(ctx).own_wallet,
             help="a keystore file; without one the newest of your Ethereum keystore",
         ),
         Field(
             "password_file", "Password file", "path", required=False, metavar="FILE",
-            when=lambda ctx: not world.entry(ctx).simulated, help="without one you are asked",
+            when=lambda ctx: world.entry(ctx).own_wallet, help="without one you are asked",
         ),
     )  # fmt: skip
 
@@ -79,7 +79,9 @@ class DeployApp(Step):
             yield TaskChanged(task="push", title=f"push {plan.reference}", state="done", detail=checksum[:19])
         else:
             yield Noted(
-                text="the image stays in this engine: its id stands in for a registry's digest",
+                level="warning" if network.shared else "info",
+                text="the image stays in this engine: its id stands in for a registry's digest"
+                + (f"; {network.name} can run it only if its worker uses this very engine" * network.shared),
                 hint="give --image with a registry's name to push it",
             )
         new = _new(ctx, plan.reference, checksum or ctx.outputs["measure"]["image_id"])

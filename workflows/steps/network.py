@@ -11,10 +11,13 @@ from workflows.core.step import Context, Step, Work
 from workflows.steps import world
 
 
-def _choices(_: Context) -> Sequence[Choice]:
+def _choices(ctx: Context) -> Sequence[Choice]:
+    """The networks by name, and the one of the file that was named."""
     from workflows.iexec import networks
 
-    return [Choice(name, networks.load(name).title, networks.load(name).note) for name in networks.names()]
+    chosen = str(ctx["network"] or "")
+    known = [*networks.names(), *([chosen] if networks.is_file(chosen) else [])]
+    return [Choice(name, networks.load(name).title, networks.load(name).note) for name in known]
 
 
 class Network(Step):
@@ -33,7 +36,7 @@ class Network(Step):
     fields = (
         Field(
             "network", "Network", "choice", default="localnet", choices=_choices, manifest="network",
-            tried=True, help="localnet runs on this machine and costs nothing",
+            tried=True, help="localnet runs on this machine and costs nothing; a .toml file may describe another",
         ),
     )  # fmt: skip
 

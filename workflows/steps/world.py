@@ -111,9 +111,11 @@ def endpoints(network: Network) -> list[str]:
 
 
 def join(ctx: Context) -> Generator[Event, Any, Network]:
-    """Start or find the localnet, hold it for this run, and return its network."""
+    """The chosen network with all its addresses; the localnet is started or found, and held for this run."""
     from workflows.localnet import client
 
+    if not entry(ctx).embedded:
+        return network(ctx)
     if ctx.has("lease") and not _lease(ctx).alive():
         _forget_localnet(ctx)  # it went away, and what comes now has other ports
     if not ctx.has("lease"):
@@ -179,7 +181,16 @@ def kept_for(place: Network) -> Path:
 
 
 def development_root(ctx: Context) -> bytes:
-    """The certificate that everything SIMULATED on the held localnet chains to, PEM."""
+    """The certificate that everything SIMULATED on the chosen network chains to, PEM."""
+    chosen = entry(ctx)
+    if not chosen.embedded:
+        if chosen.root is None:
+            raise Missing(
+                f"the entry of {chosen.name} has no root, so no simulated image can trust it",
+                "ask who runs it for its network.toml: creamtea localnet export writes one",
+                name="bad_network",
+            )
+        return chosen.root.encode()
     return (user_state(ctx) / "keys" / "root.pem").read_bytes()
 
 
@@ -187,7 +198,7 @@ def development_root(ctx: Context) -> bytes:
 
 
 def account(ctx: Context) -> LocalAccount:
-    """The signing account: on a simulated network the localnet's requester unless a wallet is chosen.
+    """The signing account: on a simulated network that nobody shares, its requester unless a wallet is chosen.
 
     Missing when a password is needed that no file gives; ask first with `unlock`.
     """
@@ -229,7 +240,7 @@ def address(ctx: Context) -> str:
 
 
 def _public(ctx: Context) -> bool:
-    return entry(ctx).simulated and not ctx["wallet"]
+    return not entry(ctx).own_wallet and not ctx["wallet"]
 
 
 def _wallet(ctx: Context) -> Any:
@@ -251,17 +262,16 @@ def _wallet(ctx: Context) -> Any:
 def _open(ctx: Context, password: str | None) -> LocalAccount:
     from workflows.iexec import wallet
 
-    simulated = entry(ctx).simulated
     if _public(ctx):
-        from workflows.localnet.genesis import account as public_account
+        from workflows.localnet import genesis
 
-        return public_account("requester")
+        return genesis.account("requester", user_state(ctx))
     found = _wallet(ctx)
     if password is None:
         if not ctx["password_file"]:
             raise Missing("the wallet is locked", "give --password-file FILE", name="no_password")
         password = wallet.read_password(Path(str(ctx["password_file"])))
-    return wallet.unlock(found, ctx.hide(password), simulated=simulated)
+    return wallet.unlock(found, ctx.hide(password), simulated=not entry(ctx).own_wallet)
 
 
 def poco(ctx: Context, *, sign: bool = True) -> Poco:

@@ -1,4 +1,4 @@
-"""TLS of CAS: a server certificate under the development root, and client certificates that CAS knows.
+"""TLS of CAS: server certificates under the development root, and client certificates that CAS knows.
 
 The hash of a client's public key is who it is: any certificate is taken, self-signed ones too, as SCONE's CAS
 takes them. What a client proves is that it has the key.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import ssl
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ from workflows.core.files import private_dir, write_atomic
 from workflows.scone import session_keys
 from workflows.sgx.pki import Pki
 
-NAMES = ("cas", "localhost")
+NAMES = ("cas", "localhost", "127.0.0.1")
 _CERTIFICATE_MESSAGE = 11  # of the handshake
 _YEARS = datetime.timedelta(days=3650)
 
@@ -44,26 +45,48 @@ class Pair:
         return ssl.PEM_cert_to_DER_cert(self.certificate.read_text())
 
 
-def server_pair(directory: Path, pki: Pki) -> Pair:
-    """CAS's own certificate, made when absent or of another root."""
+def server_pair(directory: Path, pki: Pki, title: str = "creamtea CAS", hosts: Sequence[str] = NAMES) -> Pair:
+    """A server's certificate for these names and addresses, made when absent, of other names or another root."""
     pair = Pair(directory / "server.crt", directory / "server.key")
     if pair.exists():
         try:
             x509.load_pem_x509_certificate(pair.certificate.read_bytes()).verify_directly_issued_by(pki.root)
-            return pair
+            if not lacking(pair, hosts):
+                return pair
         except Exception:  # damaged, or the state directory got a new root: make another
             pair.certificate.unlink()
-    names = [x509.DNSName(name) for name in NAMES] + [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     key = ec.generate_private_key(ec.SECP256R1())
-    builder = _builder("creamtea CAS SIMULATED", key, pki.root.subject)
+    builder = _builder(f"{title} SIMULATED", key, pki.root.subject)
     for extension in (
-        x509.SubjectAlternativeName(names),
+        x509.SubjectAlternativeName([_general(host) for host in hosts]),
         x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
         x509.AuthorityKeyIdentifier.from_issuer_public_key(pki.root_key.public_key()),
         x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
     ):
         builder = builder.add_extension(extension, critical=False)
     return _write(pair, builder.sign(pki.root_key, hashes.SHA256()), key)
+
+
+def lacking(pair: Pair, hosts: Sequence[str]) -> str:
+    """What a server's certificate is not good for, in words; empty when it serves all these hosts today."""
+    certificate = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
+    if certificate.not_valid_after_utc < datetime.datetime.now(datetime.timezone.utc):
+        return f"since {certificate.not_valid_after_utc:%Y-%m-%d}: it has expired"
+    try:
+        named = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return "for any host: it names none in subjectAltName"
+    dns = {name.lower() for name in named.get_values_for_type(x509.DNSName)}
+    known = {*dns, *map(str, named.get_values_for_type(x509.IPAddress))}
+    unknown = [host for host in hosts if not {host.strip("[]"), f"*.{host.partition('.')[2]}"} & known]
+    return f"for {', '.join(unknown)}" if unknown else ""
+
+
+def _general(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        return x509.DNSName(host)
 
 
 def client_pair(directory: Path, name: str) -> Pair:
@@ -93,7 +116,7 @@ def server_context(pair: Pair, *, clients: bool) -> ssl.SSLContext:
     """For a port of CAS; with `clients`, a client may show a certificate, whoever signed it."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.load_cert_chain(pair.certificate, pair.key)
+    context.load_cert_chain(pair.certificate, pair.key, password="")  # never ask for one
     if clients:
         context.verify_mode = ssl.CERT_OPTIONAL
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
