@@ -75,6 +75,7 @@ class Chain:
         self._saver: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._deployment: Deployment | None = None
+        self._reviving = False
         self._revived: list[float] = []
         self._lost: asyncio.Future[Unavailable] | None = None
         self.revivals: list[dict[str, object]] = []
@@ -111,8 +112,8 @@ class Chain:
 
     @property
     def running(self) -> bool:
-        """Whether anvil lives."""
-        return self._anvil is not None and self._anvil.running
+        """Whether anvil lives, and goes on where it was."""
+        return self._anvil is not None and self._anvil.running and not self._reviving
 
     def signer(self, role: str) -> LocalAccount:
         """The account of a role, to sign with; KeyError for another role."""
@@ -273,8 +274,10 @@ class Chain:
                 return
             anvil = self._live()
             if not anvil.running:
+                self._reviving = True
                 try:
                     await self._revive(anvil)
+                    self._reviving = False
                 except Unavailable as failure:
                     assert self._lost is not None  # noqa: S101 - start made it
                     self._lost.set_result(failure)
@@ -310,7 +313,14 @@ class Chain:
         if saved is None:  # it died before anything was saved
             saved = (await self._genesis())[0]
         self._port = int(dead.url.rpartition(":")[2])
-        await self._run(saved, deployment)
+        try:
+            await self._run(saved, deployment)
+        except Unavailable as failure:
+            raise Unavailable(
+                f"the localnet's chain stopped by itself and does not start again: {failure.message}",
+                f"See {words} and {self._log}, then start the localnet again.",
+                name="chain_stopped",
+            ) from None
         if self._live().url != dead.url:
             raise Unavailable(
                 "the localnet's chain stopped by itself, and another program took its port",
