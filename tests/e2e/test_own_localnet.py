@@ -1,4 +1,4 @@
-"""Without `localnet up`: the localnet comes with the run that needs it, and goes with it, however that ends."""
+"""A localnet that is killed with its run, and one that loses under a running task what tasks stand on."""
 
 from __future__ import annotations
 
@@ -46,6 +46,27 @@ def test_killed_with_its_localnet_and_resumed(
     assert ended.code == 1
     assert ended.run().error["name"].endswith("_EMPTY_BENEFICIARY_KEY"), ended.run().error
     assert ended.run().of("asked") == []
+
+
+def test_a_relay_that_is_removed_under_a_task_is_made_again_and_the_task_begins_anew(
+    house: House, network: dict[str, Any], ledger: Path, ledger_image: str
+) -> None:
+    live = house.start(
+        "run", "onboard", "--json", "--yes", "--project", ledger, "--image", ledger_image, "--no-encrypt-result",
+        "--args", "wait 4 long",
+    )  # fmt: skip
+    for _ in range(2):  # once more while it is at work again
+        live.until(lambda it: it["type"] == "lines" and it["task"] == "app" and "waiting" in it["text"])
+        [relay] = [it for it in house.of_localnet(network["pid"]) if it["Names"][0].endswith("-relay")]
+        house.engine.api.remove_container(relay["Id"], force=True)
+    ended = live.end()
+    house.remember(ended)
+    run = ended.run()
+    assert ended.code == 0, run.error
+    assert run.written("report.json")["title"] == "4 Long"
+    assert house.room(network["pid"]) == []
+    told = (house.state / "start.jsonl").read_text()
+    assert told.count("the relay of the task network is gone") == 2
 
 
 def _runs(pid: int) -> bool:
