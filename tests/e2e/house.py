@@ -227,12 +227,12 @@ def machine(home: Path) -> Iterator[House]:
 
 
 @contextlib.contextmanager
-def localnet(house: House) -> Iterator[dict[str, Any]]:
+def localnet(house: House, *words: str) -> Iterator[dict[str, Any]]:
     """`creamtea localnet up` in the foreground while inside; its status. Its whole output is kept in files."""
     out, err = house.home / "localnet.out", house.home / "localnet.err"
     with out.open("a") as stdout, err.open("a") as stderr:
         process = subprocess.Popen(
-            [str(PROGRAM), "localnet", "up", "--json"], env=house.env, stdin=subprocess.DEVNULL, stdout=stdout,
+            [str(PROGRAM), "localnet", "up", "--json", *words], env=house.env, stdin=subprocess.DEVNULL, stdout=stdout,
             stderr=stderr, start_new_session=True, umask=0,
         )  # fmt: skip
     try:

@@ -253,7 +253,9 @@ def _wallet(ctx: Context) -> Any:
     if not known:
         raise Missing(
             "there is no wallet to sign with",
-            f"make one with geth or the iexec SDK in {wallet.keystore_dir()}, or give --wallet FILE",
+            "give --wallet and --password-file: both are in the folder that you got for this network"
+            if entry(ctx).shared
+            else f"make one with geth or the iexec SDK in {wallet.keystore_dir()}, or give --wallet FILE",
             name="no_wallet",
         )
     return known[0]
