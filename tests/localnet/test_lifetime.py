@@ -10,41 +10,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.localnet.processes import command, gone, until
 from workflows.core.events import Event, TaskChanged
 from workflows.core.failure import Cancelled, Unavailable
 from workflows.core.step import Cancel
 from workflows.localnet import client
-from workflows.localnet.toolchain import Toolchain
 
 pytestmark = [pytest.mark.chain, pytest.mark.usefixtures("tools")]
-
-
-@pytest.fixture
-def state(tmp_path: Path, tools: Toolchain) -> Iterator[Path]:
-    folder = tmp_path / "localnet"
-    yield folder
-    client.stop(folder)
-
-
-def until(true: Callable[[], object]) -> None:
-    """Wait for something that has to come; the test's own time-out ends it otherwise."""
-    while not true():
-        time.sleep(0.02)
-
-
-def gone(pid: int) -> bool:
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
-    return not Path(f"/proc/{pid}").exists()
 
 
 def quiet(_: Event) -> None:
@@ -200,17 +178,6 @@ def test_a_start_that_fails_says_why_and_can_be_repeated(state: Path) -> None:
             client.join(state, quiet)
     (state / "chain").unlink()
     client.join(state, quiet).close()
-
-
-def command(*words: str, **env: str) -> subprocess.Popen[str]:
-    code = "import sys; from workflows.cli import main; sys.exit(main())"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "localnet", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **env},
-    )
 
 
 def document(process: subprocess.Popen[str]) -> dict[str, Any]:

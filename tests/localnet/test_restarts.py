@@ -9,18 +9,17 @@ import os
 import secrets
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from eth_account.messages import encode_typed_data
 
+from tests.localnet.processes import command, gone, until
 from workflows.core.events import Event, Noted
 from workflows.core.failure import Unavailable
 from workflows.iexec.ids import keccak
@@ -38,24 +37,6 @@ ADDRESSES = ("rpc", "sms", "result_proxy", "workerpool_api", "ipfs", "hub", "reg
 SESSION = (
     "name: lesson\nversion: '0.3'\nservices:\n- name: app\n  mrenclaves: [{}]\n  command: python3 app.py\n"
 )
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "localnet"
-    yield folder
-    client.stop(folder)
-
-
-def until(true: Callable[[], object]) -> None:
-    while not true():
-        time.sleep(0.02)
-
-
-def runs(pid: int) -> bool:
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
-    return Path(f"/proc/{pid}").exists()
 
 
 def anvil_of(pid: int) -> int:
@@ -77,7 +58,7 @@ def stopped(state: Path, pid: int) -> None:
 def killed(state: Path, pid: int) -> None:
     anvil = anvil_of(pid)
     os.kill(pid, signal.SIGKILL)
-    until(lambda: not runs(pid) and not runs(anvil))
+    until(lambda: gone(pid) and gone(anvil))
 
 
 def power_cut(state: Path, pid: int) -> None:
@@ -86,7 +67,7 @@ def power_cut(state: Path, pid: int) -> None:
     os.kill(pid, signal.SIGSTOP)  # or it would start the chain again
     for number in (anvil, pid):
         os.kill(number, signal.SIGKILL)
-    until(lambda: not runs(pid) and not runs(anvil))
+    until(lambda: gone(pid) and gone(anvil))
 
 
 def poco(document: Mapping[str, Any]) -> Poco:
@@ -198,7 +179,7 @@ def test_a_chain_that_is_killed_goes_on_where_it_was_saved(state: Path) -> None:
         until(ready)
         anvil = anvil_of(document["pid"])
         os.kill(anvil, signal.SIGKILL)
-        until(lambda: not runs(anvil) or Path(f"/proc/{anvil}/stat").read_text().split()[2] == "Z")
+        until(lambda: gone(anvil) or Path(f"/proc/{anvil}/stat").read_text().split()[2] == "Z")
         with contextlib.suppress(Unavailable):  # or it is back already
             chain.block_number()
         with client.join(state, lambda _: None) as other:  # waits until it is ready again
@@ -217,28 +198,18 @@ def test_who_finds_no_chain_hears_what_to_do(chain: Any) -> None:
     assert caught.value.name == "chain_unreachable" and "creamtea localnet status" in caught.value.hint
 
 
-def creamtea(*words: str) -> subprocess.Popen[str]:
-    code = "import sys; from workflows.cli import main; sys.exit(main())"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "localnet", *words],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def test_a_chain_that_dies_again_and_again_ends_the_localnet_which_says_so(state: Path) -> None:
-    up = creamtea("up", "--json", "--state", str(state))
+    up = command("up", "--json", "--state", str(state))
     assert up.stdout is not None
     pid = json.loads(up.stdout.readline())["pid"]
-    while runs(pid):
+    while not gone(pid):
         with contextlib.suppress(OSError, StopIteration):  # none this moment
             os.kill(anvil_of(pid), signal.SIGKILL)
         time.sleep(0.02)
     _, err = up.communicate()
     assert up.returncode == 3
     assert "stopped by itself" in err and "start the localnet again" in err
-    status = creamtea("status", "--json", "--state", str(state))
+    status = command("status", "--json", "--state", str(state))
     found = json.loads(status.communicate()[0])
     assert status.returncode == 3 and "stopped by itself" in found["trouble"]
     with client.join(state, lambda _: None) as lease:
@@ -249,12 +220,12 @@ def test_one_that_hangs_is_told_and_ended(state: Path) -> None:
     lease = client.join(state, lambda _: None)
     pid, anvil = lease.document["pid"], anvil_of(lease.document["pid"])
     os.kill(pid, signal.SIGSTOP)
-    status = creamtea("status", "--json", "--state", str(state))
+    status = command("status", "--json", "--state", str(state))
     found = json.loads(status.communicate()[0])
     assert status.returncode == 3
     assert (found["ready"], found["pid"]) == (False, pid) and "creamtea localnet down" in found["trouble"]
     assert client.stop(state, patience=0.3)
-    until(lambda: not runs(pid) and not runs(anvil))
+    until(lambda: gone(pid) and gone(anvil))
     assert client.absent(state)["pid"] is None and client.absent(state)["trouble"] is None
     lease.close()
 
@@ -262,6 +233,6 @@ def test_one_that_hangs_is_told_and_ended(state: Path) -> None:
 def test_down_after_a_kill_says_that_none_was_running(state: Path) -> None:
     lease = client.join(state, lambda _: None)
     killed(state, lease.document["pid"])
-    down = creamtea("down", "--json", "--state", str(state))
+    down = command("down", "--json", "--state", str(state))
     assert json.loads(down.communicate()[0])["stopped"] is False and down.returncode == 0
     lease.close()

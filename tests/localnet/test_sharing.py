@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.localnet.processes import command
 from workflows.core.failure import Failed, Missing, Unavailable
 from workflows.iexec import devkeys, networks, wallet, web
 from workflows.iexec.connection import Connection
@@ -324,23 +325,9 @@ def test_each_folder_gets_a_wallet_of_its_own_and_keeps_it(lesson: Class, tmp_pa
 
 @on_chain
 def test_a_second_up_with_other_hosts_does_not_pass_for_the_first(lesson: Class) -> None:
-    import subprocess
-    import sys
-
-    code = "import sys; from workflows.cli import main; sys.exit(main())"
-    words = [
-        "localnet",
-        "up",
-        "--json",
-        "--state",
-        str(lesson.folder),
-        "--listen",
-        HERE,
-        "--host",
-        "other.example",
-    ]
-    ran = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
-    assert ran.returncode == 3 and "not as asked for" in json.loads(ran.stdout)["error"]["message"]
+    up = command("up", "--json", "--state", str(lesson.folder), "--listen", HERE, "--host", "other.example")
+    out, _ = up.communicate()
+    assert up.returncode == 3 and "not as asked for" in json.loads(out)["error"]["message"]
     assert client.status(lesson.folder) is not None
 
 

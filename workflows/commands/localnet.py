@@ -48,13 +48,14 @@ class Localnet(Command):
             stopped = client.stop(state)
             _sweep()
             return Result({"stopped": stopped, "state_dir": str(state)})
-        document = client.status(state)
+        document = client.look(state) or client.absent(state)
         if action == "status":
-            return Result(document or client.absent(state), 0 if document else Unavailable.exit_code)
-        if document is None:
-            trouble = client.absent(state)["trouble"]
+            return Result(document, 0 if document["ready"] else Unavailable.exit_code)
+        if not document["ready"]:
             raise Unavailable(
-                trouble or "no localnet is running", "creamtea localnet up starts one", name="localnet"
+                document["trouble"] or "no localnet is running",
+                "creamtea localnet up starts one",
+                name="localnet",
             )
         if not options["folder"]:
             raise Missing("export needs a folder", "creamtea localnet export DIR", name="usage")

@@ -278,9 +278,9 @@ class Chain:
                 try:
                     await self._revive(anvil)
                     self._reviving = False
-                except Unavailable as failure:
+                except (Unavailable, OSError) as failure:
                     assert self._lost is not None  # noqa: S101 - start made it
-                    self._lost.set_result(failure)
+                    self._lost.set_result(_why(failure))
                     return
                 continue
             if time.monotonic() - since < _SAVE_EVERY:
@@ -362,6 +362,16 @@ class Chain:
         if self._deployment is None:
             raise Unavailable("the localnet's chain is not running", "Start it with `creamtea localnet up`.")
         return self._deployment
+
+
+def _why(failure: Unavailable | OSError) -> Unavailable:
+    if isinstance(failure, Unavailable):
+        return failure
+    return Unavailable(
+        f"the localnet's chain stopped by itself and cannot be started again: {failure.strerror or failure}",
+        "Look at the disk of its state folder, then start the localnet again.",
+        name="chain_stopped",
+    )
 
 
 async def _check(anvil: Anvil, deployment: Deployment) -> None:

@@ -280,7 +280,7 @@ def holder(state: Path) -> int | None:
     try:
         return int((state / LOCK).read_text())
     except (OSError, ValueError):  # it is being started this moment
-        return None
+        return None if (found := look(state)) is None else int(found["pid"])
 
 
 def leave(lease: Lease, state: Path) -> None:

@@ -66,9 +66,14 @@ class Localnet:
     @property
     def status(self) -> dict[str, Any]:
         """The status document now: not ready while a chain that stopped is being started again."""
-        alive = self._chain is not None and self._chain.running
-        revivals = self._chain.revivals if self._chain is not None else []
-        return {**self.document, "ready": self.document["ready"] and alive, "revivals": revivals}
+        chain = self._chain
+        alive = chain is not None and chain.running
+        return {
+            **self.document,
+            "ready": self.document["ready"] and alive,
+            "trouble": None if alive else "its chain is not running; one that stopped is being started again",
+            "revivals": chain.revivals if chain is not None else [],
+        }
 
     async def lost(self) -> Unavailable:
         """Return when it cannot go on, with the reason. After `start`."""
