@@ -17,6 +17,7 @@ from workflows.core.text import LineCutter, clean
 Stream = Literal["out", "err"]
 _STREAMS: tuple[Stream, ...] = ("out", "err")
 _MAX_LINKS = 16
+_PATIENCE = 10  # seconds that another one's removal may take
 
 
 @dataclass(frozen=True)
@@ -108,14 +109,16 @@ class Container:
             self.api.remove_container(self.id, v=True, force=True)
         except NotFound:
             return
+        except APIError as error:  # a RequestException too, so it comes first
+            if "already in progress" not in str(error):
+                raise Failed(f"a container could not be removed: {explanation(error)}") from None
+            with contextlib.suppress(NotFound, requests.RequestException):
+                self.api.wait(self.id, timeout=_PATIENCE, condition="removed")
         except requests.RequestException as error:
             text = f"a container could not be removed: the engine did not answer ({type(error).__name__})"
             raise Unavailable(
                 text, f"remove it by hand: docker rm -f {self.id[:12]}", name="engine_silent"
             ) from None
-        except APIError as error:
-            if "already in progress" not in str(error):
-                raise Failed(f"a container could not be removed: {explanation(error)}") from None
 
     def put(self, folder: str, archive: bytes | Iterable[bytes]) -> None:
         """Unpack a tar archive into an existing folder; works before it was started too."""

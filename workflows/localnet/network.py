@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,8 +47,8 @@ _MENDING = (0, 1, 2, 4, 8, 15, 30)  # seconds before each try to have a floor ag
 class Localnet:
     """All servers of one state folder, on loopback ports, if free those they had last. `start`, `status`, `stop`.
 
-    With `sharing` other machines reach them as well, all but CAS and the doors of enclaves: under TLS, by the
-    names that it gives, on a chain with other accounts than the public ones.
+    With `sharing` other machines reach them as well, all but the doors of enclaves: under TLS, by the names that
+    it gives, on a chain with other accounts than the public ones.
     """
 
     def __init__(self, state: Path, emit: Emit, sharing: Sharing | None = None) -> None:
@@ -117,14 +119,16 @@ class Localnet:
     async def _start(self) -> None:
         tools = await asyncio.to_thread(toolchain.ensure, self._emit)
         pki = await asyncio.to_thread(development_pki, self._state / "keys")
-        if self._sharing:
-            tls = await asyncio.to_thread(server_tls, self._sharing, pki, private_dir(self._state / "tls"))
-            self._door = Door(self._sharing.listen, self._sharing.hosts, tls)
+        if how := self._sharing:
+            tls = await asyncio.to_thread(server_tls, how, pki, private_dir(self._state / "tls"))
+            self._door = Door(how.listen, how.hosts, tls)
         self._chain = chain = Chain(
             self._state, tools, self._emit, port=self._ports["chain"], shared=self._door is not None
         )
         await self._up("chain", "chain with iExec's contracts", chain)
-        cas = Cas(self._state / "cas", pki, port=self._ports["CAS"])
+        cas = Cas(self._state / "cas", pki)
+        cas_tls = server_tls(how, pki, self._state / "tls", clients=True) if how else None
+        self._place("CAS", cas.api, cas_tls)
         await self._up("cas", "CAS (SIMULATED)", cas)
         sessions = CasClient(cas.url, pki.root_pem, cas.client("sms"))
         storage = Storage(self._state / "storage")
@@ -134,7 +138,12 @@ class Localnet:
         for service in (proxy, sms):
             service.app.middlewares.append(self._warm_first)
         sms.app.middlewares.append(self._open_first)
-        servers = {"SMS": sms, "storage": storage.api, "gateway": storage.gateway, "result proxy": proxy}
+        servers: dict[str, HttpService] = {
+            "SMS": sms,
+            "storage": storage.api,
+            "gateway": storage.gateway,
+            "result proxy": proxy,
+        }
         for name, server in servers.items():
             self._place(name, server)
         await self._up("storage", "content storage", storage)
@@ -182,8 +191,9 @@ class Localnet:
             self._place("rpc", rpc)
             await self._up("rpc", "chain for other machines", rpc)
         await self._up("control", "control", self.control)
-        self._ports["chain"], self._ports["CAS"] = int(chain.rpc.rpartition(":")[2]), cas.api.port
-        for name, server in {**servers, "worker": worker.api, "market": market, "rpc": rpc}.items():
+        self._ports["chain"] = int(chain.rpc.rpartition(":")[2])
+        every = {**servers, "CAS": cas.api, "worker": worker.api, "market": market, "rpc": rpc}
+        for name, server in every.items():
             self._keep_place(name, server)
         self._ports.save()
         self.document.update(
@@ -211,6 +221,7 @@ class Localnet:
                 "own_certificate": self._sharing.certificate is not None,
                 "rpc": rpc.public_url,
                 "sms": sms.public_url,
+                "cas": cas.api.public_url,
                 "market": market.public_url,
                 "ipfs": {"api": storage.api.public_url, "gateway": storage.gateway.public_url},
                 "result_proxy": proxy.public_url,
@@ -220,11 +231,11 @@ class Localnet:
         self._told = True
         write_atomic(self._state / "status.json", _json(self.document))
 
-    def _place(self, name: str, server: HttpService) -> None:
-        """Give a server the port that it had last, and the door for others."""
+    def _place(self, name: str, server: HttpService, tls: ssl.SSLContext | None = None) -> None:
+        """Give a server the port that it had last, and the door for others, with `tls` instead of the usual one."""
         server.port = self._ports[name]
         if self._door:
-            server.open(self._door, self._ports[f"public {name}"])
+            server.open(replace(self._door, tls=tls or self._door.tls), self._ports[f"public {name}"])
 
     def _keep_place(self, name: str, server: HttpService) -> None:
         self._ports[name] = server.port

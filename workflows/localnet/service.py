@@ -95,7 +95,8 @@ class HttpService:
     async def _check_host(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         host = (request.headers.get("Host") or "").lower()
         name = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
-        door = self._door if request.secure else None  # who has a door has no TLS on loopback
+        here = request.transport and request.transport.get_extra_info("sockname")
+        door = None if here and here[:2] == (LOOPBACK, self.port) else self._door
         if name not in (door.hosts if door else self._hosts):
             return web.Response(status=403, text="this server answers to its own names only\n")
         return await handler(request)

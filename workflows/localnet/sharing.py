@@ -85,19 +85,24 @@ def sharing(options: Mapping[str, Any]) -> Sharing | None:
     return found
 
 
-def server_tls(how: Sharing, pki: Pki | None = None, folder: Path | None = None) -> ssl.SSLContext:
+def server_tls(
+    how: Sharing, pki: Pki | None = None, folder: Path | None = None, *, clients: bool = False
+) -> ssl.SSLContext:
     """TLS for the servers: with the user's certificate, else with one under the development root, kept in `folder`.
 
-    Missing when the user's files do not fit each other, do not name every host, or have expired.
+    With `clients` a client may show a certificate of its own, as CAS wants it. Missing when the user's files do not
+    fit each other, do not name every host, or have expired.
     """
     from workflows.localnet.cas import tls
 
     if how.certificate is None or how.key is None:
         assert pki is not None and folder is not None  # noqa: S101 - the localnet has both
-        return tls.server_context(tls.server_pair(folder, pki, "creamtea localnet", how.hosts), clients=False)
+        return tls.server_context(
+            tls.server_pair(folder, pki, "creamtea localnet", how.hosts), clients=clients
+        )
     pair = tls.Pair(how.certificate, how.key)
     try:
-        context = tls.server_context(pair, clients=False)
+        context = tls.server_context(pair, clients=clients)
         lacking = tls.lacking(pair, how.hosts)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise Missing(
