@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from tests import user
+from tests.chains import running
 from workflows.core.failure import Unavailable
 from workflows.localnet.chain import Chain
 from workflows.localnet.toolchain import Toolchain, ensure, folder
@@ -75,15 +74,5 @@ def tools() -> Toolchain:
 @pytest.fixture(scope="session")
 def chain(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     """A running chain with the whole PoCo, shared by the session: leave it as usable as you found it."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="chain", daemon=True)
-    thread.start()
-    shared = Chain(tmp_path_factory.mktemp("localnet"), tools)
-    try:
-        asyncio.run_coroutine_threadsafe(shared.start(), loop).result(60)
-        yield shared
-    finally:
-        asyncio.run_coroutine_threadsafe(shared.stop(), loop).result(60)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    with running(tmp_path_factory.mktemp("localnet"), tools) as found:
+        yield found

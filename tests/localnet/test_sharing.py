@@ -234,7 +234,7 @@ def get(url: str, context: ssl.SSLContext | None, host: str = "") -> int:
 def test_every_service_is_there_under_tls_and_for_its_hosts_alone(lesson: Class) -> None:
     trusting = ssl.create_default_context(cafile=lesson.files["ca"])
     assert set(lesson.urls) == {
-        "rpc", "sms", "cas", "api", "gateway", "result_proxy", "workerpool_api"
+        "rpc", "sms", "cas", "market", "api", "gateway", "result_proxy", "workerpool_api"
     }  # fmt: skip
     for url in lesson.urls.values():
         assert url.startswith(f"https://{HERE}:")

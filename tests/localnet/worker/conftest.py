@@ -6,8 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.chains import running
 from tests.localnet.worker.world import App, World
 from workflows.localnet.chain import Chain
+from workflows.localnet.toolchain import Toolchain
+
+
+@pytest.fixture(scope="session")
+def chain(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    """A chain of this folder's own: the worker takes every deal of the pool, those of other tests too."""
+    with running(tmp_path_factory.mktemp("localnet"), tools) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
