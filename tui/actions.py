@@ -66,13 +66,29 @@ WIZARD = (
         "next_step", "right_square_bracket,down,ctrl+down", "step(1)", "step after", "Look at the step after",
         show=False,
     ),
+    Action("compare", "d", "compare", "compare", "Compare two builds: what changed, and why"),
     Action("why", "question_mark,f1", "why", "why", "What this step is for, and all keys"),
     Action("quit", "q,ctrl+q", "app.leave", "quit", "Leave; a running step is cancelled, the run can be resumed"),
 )  # fmt: skip
 
 START = (
+    Action("compare", "d", "compare", "compare", "Compare two builds: what changed, and why"),
     Action("why", "question_mark,f1", "why", "help", "What creamtea is for, and all keys"),
     Action("quit", "q,ctrl+q", "app.leave", "quit", "Leave"),
+)
+
+COMPARE = (
+    Action("side_a", "a", "side('a')", "A", "Choose what stands on the left: A, the one before"),
+    Action("side_b", "b", "side('b')", "B", "Choose what stands on the right: B, the one after"),
+    Action("swap", "s", "swap", "swap", "Let A and B change places"),
+    Action("whole", "w", "whole", "whole", "Show long values whole, or short again"),
+    Action("cancel", "c", "cancel", "cancel", "Stop comparing"),
+    Action("retry", "r", "retry", "again", "Compare the same two again", show=False),
+    Action("copy", "y", "copy", "copy", "Copy the comparison as text"),
+    Action("command", "dollar_sign", "copy_command", "copy command", "Copy the command", show=False),
+    Action("look", "escape", "back", "back", "Back to where you came from"),
+    Action("why", "question_mark,f1", "why", "why", "What a comparison tells, and all keys"),
+    Action("quit", "q,ctrl+q", "app.leave", "quit", "Leave; a running step is cancelled"),
 )
 
 APP = (
@@ -99,7 +115,7 @@ _SHOWN = {
 def all_actions() -> tuple[Action, ...]:
     """Every action, each id once."""
     found: dict[str, Action] = {}
-    for action in (*WIZARD, *APP, *START):
+    for action in (*WIZARD, *APP, *START, *COMPARE):
         found.setdefault(action.id, action)
     return tuple(found.values())
 
@@ -113,7 +129,7 @@ def shown_keys(action: Action, keymap: Mapping[str, str] | None = None) -> str:
 def key_table(actions: Iterable[Action] | None = None) -> str:
     """The keys as a Markdown table, for the README."""
     rows = ["| Key | `[keys]` name | What it does |", "|---|---|---|"]
-    for action in actions or (*WIZARD, *APP):
+    for action in actions or all_actions():
         rows.append(f"| {shown_keys(action)} | `{action.id}` | {action.help} |")
     return "\n".join(rows)
 

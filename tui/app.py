@@ -104,6 +104,12 @@ class Creamtea(App[int], inherit_bindings=False):
 
         self.play(LiveRun(options))
 
+    def compare(self, project: Path, a: str = "", b: str = "", network: str = "") -> None:
+        """Show two builds side by side, above the present screen."""
+        from tui.screens.compare import Compare
+
+        self.push_screen(Compare(project, a, b, network))
+
     def play(self, source: Source) -> None:
         """Show what this source tells."""
         from tui.feed import Feed
@@ -145,7 +151,10 @@ class Creamtea(App[int], inherit_bindings=False):
     # Ending
 
     def action_interrupt(self) -> None:
-        """Ctrl-C stops the step; the second one, or one with nothing to stop, leaves."""
+        """Ctrl-C stops what is in view, else the step; the second one, or one with nothing to stop, leaves."""
+        stop = getattr(self.screen, "interrupt", None)  # a screen above the run may be at work itself
+        if stop is not None and stop():
+            return
         wizard = self._wizard
         if wizard is None or not wizard.check_action("cancel", ()) or wizard.cancelling:
             self.action_leave()
@@ -162,6 +171,19 @@ class Creamtea(App[int], inherit_bindings=False):
     def _close_feed(self) -> None:
         if self._feed is not None:
             self._feed.close()
+
+    def action_screenshot(self, filename: str | None = None, path: str | None = None) -> None:
+        """Save the screen as SVG among the user's downloads, else in the home folder, and say where."""
+        from platformdirs import user_downloads_path
+
+        downloads = user_downloads_path()
+        folder = path or str(downloads if downloads.is_dir() else Path.home())
+        try:
+            saved = self.save_screenshot(filename, folder)
+        except OSError as error:
+            self.notify(f"no screenshot: {folder}: {error.strerror}", severity="error", markup=False)
+        else:
+            self.notify(f"the screen is in {saved}", markup=False)
 
     async def action_quit(self) -> None:
         self.action_leave()

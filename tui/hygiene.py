@@ -27,6 +27,11 @@ def harmless(event: E) -> E:
     return dataclasses.replace(event, **changed)
 
 
+def harmless_document(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A command's document with every text in it cleaned."""
+    return {_cleaned(name, False): _cleaned(value, name in _PROSE) for name, value in found.items()}
+
+
 def prose(text: str) -> str:
     """Text of several lines, each of them clean."""
     return "\n".join(clean(line) for line in text.splitlines())

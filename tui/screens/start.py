@@ -19,6 +19,7 @@ from tui.widgets.keys import Keys
 from tui.widgets.line import Line
 from tui.widgets.options import Options
 from tui.widgets.prose import Prose, Said
+from workflows.commands.sides import builds
 from workflows.core.failure import Failed
 from workflows.core.fields import Choice
 from workflows.core.text import clean
@@ -78,7 +79,10 @@ class Start(Screen[None]):
         resume = (
             [] if last is None else [Choice("resume", "Go on where the last run stopped", f"it was {last}")]
         )
-        return [*resume, *(Choice(*choice) for choice in _CHOICES)]
+        compare = (
+            [Choice("compare", "Compare two builds", "what changed, and why")] if self._can_compare() else []
+        )
+        return [*resume, *(Choice(*choice) for choice in _CHOICES), *compare]
 
     def trouble(self, failure: Failed) -> None:
         """Say why nothing could be started."""
@@ -93,7 +97,9 @@ class Start(Screen[None]):
         words = ["--project", str(self._folder)]
         app = cast("Creamtea", self.app)
         try:
-            if event.choice.value == "resume":
+            if event.choice.value == "compare":
+                self.action_compare()
+            elif event.choice.value == "resume":
                 app.start(cli.parse_resume(words))
             elif event.choice.value == "demo":
                 app.start(cli.parse_run(["demo"]))
@@ -101,6 +107,16 @@ class Start(Screen[None]):
                 app.start(cli.parse_run([event.choice.value, *words]))
         except Failed as failure:
             self.trouble(failure)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return self._can_compare() if action == "compare" else True
+
+    def _can_compare(self) -> bool:
+        return len(builds(self._folder)) > 1
+
+    def action_compare(self) -> None:
+        """The two newest builds side by side."""
+        cast("Creamtea", self.app).compare(self._folder)
 
     def action_why(self) -> None:
         """What creamtea is, and all keys."""

@@ -33,6 +33,7 @@ from tui.widgets.question import Question
 from tui.widgets.rail import Rail
 from tui.widgets.still import StillInput
 from tui.widgets.work import Work
+from workflows.commands.sides import builds
 from workflows.core.engine import Back
 from workflows.core.events import Event, StepEnded, now
 from workflows.core.failure import Cancelled, Failed
@@ -70,6 +71,7 @@ class Wizard(LinesScreen):
         self._dirty = True
         self._second = ""
         self._possible: tuple[object, ...] = ()
+        self._builds: list[str] = []
 
     def compose(self) -> ComposeResult:
         yield Line(id="banner")
@@ -85,6 +87,7 @@ class Wizard(LinesScreen):
 
     def on_mount(self) -> None:
         self.query_one("#find", Input).display = False
+        self._count_builds()
         self.sync()
 
     @on(DescendantFocus)
@@ -115,10 +118,16 @@ class Wizard(LinesScreen):
         if not isinstance(event, StepEnded) or event.step not in self.model.steps:
             return
         step = self.model.steps[event.step]
+        self._count_builds()
         if event.outcome == "done" and step.notes and self.source.patient(step.id):
             if not self.unread and not self._elsewhere:
                 self._look_at(step.id)
             self.unread.append(step.id)
+
+    def _count_builds(self) -> None:
+        """The builds that can be compared, newest first."""
+        if isinstance(self.source, LiveRun):
+            self._builds = [choice.value for choice in builds(self.source.ctx.project)]
 
     def _wanted(self, want: Want) -> None:
         self.want = want
@@ -304,6 +313,9 @@ class Wizard(LinesScreen):
         work = self.query_one(Work)
         return work.speaking and not self._form_in_view and not work.pane.follow
 
+    def _can_compare(self) -> bool:
+        return len(self._builds) > 1
+
     def action_next(self) -> None:
         """On to the next step with something to read, to the one that waits, or into its form."""
         if self.unread:
@@ -371,6 +383,16 @@ class Wizard(LinesScreen):
         step = self.looked_at
         if step is not None and step.command:
             self.send_to_clipboard(step.command, "the command")
+
+    def action_compare(self) -> None:
+        """The build that the step in view measured beside the one before it; elsewhere the two newest."""
+        if not isinstance(self.source, LiveRun):
+            return
+        step, builds = self.looked_at, self._builds
+        measured = str(step.outputs.get("record")) if step is not None and step.id == "measure" else ""
+        at = builds.index(measured) if measured in builds[:-1] else 0
+        network = str(self.source.ctx["network"] or "")
+        cast("Creamtea", self.app).compare(self.source.ctx.project, builds[at + 1], builds[at], network)
 
     def action_why(self) -> None:
         """Why this step exists, and all keys."""

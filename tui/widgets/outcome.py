@@ -47,7 +47,8 @@ def _next(screen: Wizard) -> str:
 
 def _doing(screen: Wizard) -> str:
     state = screen.model.steps[str(screen.model.current)].state
-    return {"asking": "which waits for you", "failed": "which failed"}.get(state, "which is at work")
+    words = {"asking": "which waits for you", "failed": "which failed", "cancelled": "which was stopped"}
+    return words.get(state, "which is at work")
 
 
 def _failure(screen: Wizard) -> list[Said]:

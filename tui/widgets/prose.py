@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.geometry import Size
 from textual.widget import Widget
@@ -53,17 +54,18 @@ class Prose(Widget):
 
     def _lines(self, width: int) -> list[Content]:
         if self._wrapped[0] != width:
-            lines = [line for said in self._said for line in _wrapped(said, max(8, width))]
+            lines = [line for said in self._said for line in wrapped(said, max(8, width))]
             self._wrapped = (width, lines)
         return self._wrapped[1]
 
 
-def _wrapped(said: Said, width: int) -> list[Content]:
+def wrapped(said: Said, width: int) -> list[Content]:
     lines: list[Content] = []
     for number, text in enumerate(said.text.split("\n")):
         label = _LABEL.match(text)
         head = label.group() if label else ""
-        lead = Content.assemble((said.mark if number == 0 else " ", said.style), " ", (head, said.strong))
+        mark = said.mark if number == 0 else " " * cell_len(said.mark)
+        lead = Content.assemble((mark, said.style), " ", (head, said.strong))
         lines += _hanging(lead, text[len(head) :], said.strong, width)
     if said.hint:
         lines += _hanging(Content.assemble(("  → ", "$accent")), said.hint, "", width)

@@ -10,6 +10,7 @@ from typing import Any
 from workflows.commands import onchain
 from workflows.commands.sides import Sides, columns
 from workflows.core.command import Argument, Command, Emit, Result
+from workflows.core.step import Cancel
 from workflows.core.text import clean
 
 
@@ -28,12 +29,17 @@ class Diff(Command):
         *onchain.OPTIONS,
     )
 
-    def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
+    def run(self, options: Mapping[str, Any], emit: Emit, cancel: Cancel | None = None) -> Result:
+        """As every command; `cancel` is for a face that does something else meanwhile."""
         from workflows.scone import difference
 
         project = Path(str(options["project"])).expanduser().resolve()
-        sides = Sides(project, str(options["network"]), options["rpc"], emit)
-        a, b = sides.find(str(options["a"])), sides.find(str(options["b"]))
+        cancel = cancel or Cancel()
+        sides = Sides(project, str(options["network"]), options["rpc"], emit, cancel)
+        a = sides.find(str(options["a"]))
+        cancel.check()
+        b = sides.find(str(options["b"]))
+        cancel.check()
         found = difference.compare(a, b)
         names = {side: {"name": clean(one.name), "at": clean(one.at)} for side, one in (("a", a), ("b", b))}
         return Result({**found.document(), **names}, 0 if found.same else 1)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from workflows.core.command import Argument, Emit
 from workflows.core.events import now
 from workflows.core.failure import Failed, Missing, Unavailable
+from workflows.core.step import Cancel
 
 if TYPE_CHECKING:
     from workflows.iexec.hub import Hub
@@ -24,7 +25,9 @@ OPTIONS = (
 
 
 @contextmanager
-def hub(name: str, rpc: str | None, emit: Emit) -> Iterator[tuple[Network, Hub]]:
+def hub(
+    name: str, rpc: str | None, emit: Emit, cancel: Cancel | None = None
+) -> Iterator[tuple[Network, Hub]]:
     """The network and its contracts, for reading. A localnet that was stopped is started for as long."""
     from workflows.iexec import networks
     from workflows.iexec.hub import Hub
@@ -38,7 +41,7 @@ def hub(name: str, rpc: str | None, emit: Emit) -> Iterator[tuple[Network, Hub]]
             raise Unavailable(
                 "no localnet has ever run here", "creamtea localnet up, or --network NAME", name="no_localnet"
             )
-        lease = client.join(state, emit)
+        lease = client.join(state, emit, cancel)
         place = networks.from_status(lease.document)
     try:
         place = replace(place, rpc=rpc or place.rpc)

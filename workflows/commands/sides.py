@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,9 @@ from workflows.commands import onchain
 from workflows.core.command import Emit
 from workflows.core.events import TaskChanged
 from workflows.core.failure import Missing
+from workflows.core.fields import Choice
 from workflows.core.journal import FOLDER
+from workflows.core.step import Cancel
 
 if TYPE_CHECKING:
     from workflows.containers.engine import Engine, Image
@@ -25,13 +29,19 @@ _ID = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})")
 
 
 class Sides:
-    """Finds what a word means. project: the folder whose builds count; nothing in it is changed."""
+    """Finds what a word means. project: the folder whose builds count; nothing in it is changed.
 
-    def __init__(self, project: Path, network: str, rpc: str | None, emit: Emit) -> None:
+    `cancel` ends the reading of an image and the start of a localnet early, with Cancelled.
+    """
+
+    def __init__(
+        self, project: Path, network: str, rpc: str | None, emit: Emit, cancel: Cancel | None = None
+    ) -> None:
         self.state = project / FOLDER
         self.network = network
         self.rpc = rpc
         self.emit = emit
+        self.cancel = cancel or Cancel()
 
     def find(self, word: str) -> Record:
         """The record that a word means; Missing when it means nothing."""
@@ -49,7 +59,7 @@ class Sides:
 
     def app(self, address: str) -> Record:
         """An app on the chain; with all that is known of the build or the local image it was made from."""
-        with onchain.hub(self.network, self.rpc, self.emit) as (place, chain):
+        with onchain.hub(self.network, self.rpc, self.emit, self.cancel) as (place, chain):
             record = onchain.record_of(onchain.read_app(chain, place, address))
         return self.more(record)
 
@@ -91,7 +101,7 @@ class Sides:
             return self._load(kept)
         title = f"read image {reference}"
         self.emit(TaskChanged(task="read", title=title, state="running"))
-        taken = recording.take(engine, image.id, name=f"image {reference}")
+        taken = recording.take(engine, image.id, name=f"image {reference}", cancel=self.cancel)
         self.emit(TaskChanged(task="read", title=title, state="done"))
         return replace(taken, image=replace(taken.image, reference=reference))
 
@@ -141,6 +151,22 @@ class Sides:
         from workflows.scone import record
 
         return record.kept(self.state)
+
+
+def builds(project: Path) -> list[Choice]:
+    """The builds that a project keeps, newest first, to choose from: each value is a word that `find` knows.
+
+    No record is read for it, which would take long where there are many.
+    """
+    from workflows.scone import record
+
+    found = []
+    for one in reversed(record.kept(project / FOLDER)):
+        with suppress(OSError):  # it was taken away just now
+            at = datetime.fromtimestamp(one.path.stat().st_mtime, timezone.utc)
+            note = f"measured {at:%Y-%m-%d %H:%M} UTC, image {one.image}"
+            found.append(Choice(str(one.number), f"build {one.number}", note))
+    return found
 
 
 def columns(rows: Iterator[dict[str, str | None]] | list[dict[str, str | None]], width: int) -> Iterator[str]:

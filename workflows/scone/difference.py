@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from workflows.core.text import clean, shorten
+from workflows.core.text import clean
 from workflows.scone import causes, changes, inputs
 from workflows.scone.causes import Cause, Part
 from workflows.scone.changes import Change, some
@@ -25,7 +25,7 @@ _SHOWN = ("SCONE_HEAP", "SCONE_STACK", "SCONE_TCS", "SCONE_ALLOW_DLOPEN", "SCONE
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the two side by side; state None where one of them does not say."""
+    """One line of the two side by side, values whole; state None where one of them does not say."""
 
     name: str
     a: str | None
@@ -172,39 +172,38 @@ def _unknown(record: Record, other: Record) -> Iterator[str]:
 
 def _rows(a: Record, b: Record) -> Iterator[Row]:
     for part, word in PARTS.items():
-        old, new = getattr(a.fingerprint, part), getattr(b.fingerprint, part)
-        yield Row(word, _short(old), _short(new), _state(old, new))
+        yield _row(word, *(getattr(one.fingerprint, part) for one in (a, b)))
     values = (causes.values(a), causes.values(b))
     for name in _SHOWN:
         shown = [causes.value(name, one[name]) if name in one else None for one in values]
         yield _row(causes.MEASURED[name], *shown)
     yield _row("entrypoint", a.fingerprint.entrypoint, b.fingerprint.entrypoint)
     yield _row("base", *(one.base.reference if one.base else None for one in (a, b)))
-    yield _row("base id", *(_short(one.base.digest or one.base.id) if one.base else None for one in (a, b)))
+    yield _row("base id", *(_digits(one.base.digest or one.base.id) if one.base else None for one in (a, b)))
     yield _row("SCONE", *(one.runtime.scone if one.runtime else None for one in (a, b)))
-    yield _row("interpreter", *(_interpreter(one) for one in (a, b)))
-    yield _row("signer", _short(a.signer), _short(b.signer))
+    yield _row("interpreter", *(one.interpreter.path if one.interpreter else None for one in (a, b)))
+    yield _row("its SHA-256", *(_last_file(one) for one in (a, b)))
+    yield _row("signer", a.signer, b.signer)
     yield _row("files", *(f"{len(one.files):,}" if one.files is not None else None for one in (a, b)))
-    yield _row("Dockerfile", *(_short(one.sources.dockerfile) if one.sources else None for one in (a, b)))
-    yield _row("image", *(_short(one.image.digest or one.image.id) for one in (a, b)))
+    yield _row("Dockerfile", *(one.sources.dockerfile if one.sources else None for one in (a, b)))
+    yield _row("image", *(_digits(one.image.digest or one.image.id) for one in (a, b)))
 
 
 def _row(name: str, a: str | None, b: str | None) -> Row:
     return Row(name, a and clean(a), b and clean(b), _state(a, b))
 
 
-def _interpreter(record: Record) -> str | None:
-    if record.interpreter is None:
-        return None
-    hashes = list(record.interpreter.files.values())
-    return f"{record.interpreter.path} {hashes[-1][:8] if hashes else ''}".strip()
+def _last_file(record: Record) -> str | None:
+    """The hash of the interpreter itself: the last of the files that are measured for it."""
+    hashes = list(record.interpreter.files.values()) if record.interpreter else []
+    return hashes[-1] if hashes else None
+
+
+def _digits(value: str | None) -> str | None:
+    return None if value is None else value.removeprefix("sha256:")
 
 
 def _state(a: object, b: object) -> State | None:
     if a is None or b is None:
         return None
     return "same" if a == b else "changed"
-
-
-def _short(value: str | None) -> str | None:
-    return None if value is None else shorten(value.removeprefix("sha256:"), 12, 6)
