@@ -214,7 +214,9 @@ def _app(words: list[str]) -> Creamtea:
         options = cli.parse_resume(words[1:])
         options.resumed = True
         return Creamtea(LiveRun(options))
-    return Creamtea(LiveRun(cli.parse_run(words[1:])))
+    options = cli.parse_run(words[1:])
+    cli.agreed(options)
+    return Creamtea(LiveRun(options))
 
 
 def _finish(app: Creamtea) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Literal
 
 from rich.cells import cell_len
@@ -92,6 +93,8 @@ class StepView:
     command: str = ""
     seconds: float | None = None
     began: str | None = None
+    asked: str | None = None  # since when an answer of a person is wanted
+    waited: float = 0.0  # seconds that former answers took
     tasks: dict[str, TaskView] = field(default_factory=dict)
     notes: list[Noted | Asked] = field(default_factory=list)
     outputs: Mapping[str, Any] = field(default_factory=dict)
@@ -101,6 +104,18 @@ class StepView:
     def speaking(self) -> list[TaskView]:
         """The tasks that have lines."""
         return [task for task in self.tasks.values() if len(task.lines)]
+
+    def worked(self, now: str) -> float | None:
+        """Seconds of work so far, a person's answers not counted; None while it has not begun."""
+        if self.seconds is not None:
+            return self.seconds
+        whole = elapsed(self.began, self.asked or now)
+        return None if whole is None else max(0.0, whole - self.waited)
+
+    def answered(self, at: str) -> None:
+        """The person has answered: it works on."""
+        self.waited += elapsed(self.asked, at) or 0.0
+        self.state, self.asked = "running", None
 
     def task(self, name: str) -> TaskView:
         """The task of this id, made when an event is the first to name it."""
@@ -172,7 +187,8 @@ class RunModel:
         """A step's form is asked: it is the current one, and none is running."""
         self._leave(name)
         if name in self.steps:
-            self.steps[name].state = "asking"
+            step = self.steps[name]
+            step.state, step.began, step.seconds, step.asked = "asking", None, None, None
 
     @property
     def running(self) -> bool:
@@ -211,10 +227,11 @@ class RunModel:
         self._leave(step.id)
         step.state, step.command, step.began = "running", event.command, event.at
         step.tasks, step.notes, step.error, step.seconds = {}, [], None, None
+        step.asked, step.waited = None, 0.0
 
     def _work(self, step: StepView, event: Event) -> None:
         if step.state == "asking" and not isinstance(event, Asked):
-            step.state = "running"
+            step.answered(event.at)
         if isinstance(event, TaskChanged):
             self._change(step, event)
         elif isinstance(event, Lines):
@@ -224,7 +241,9 @@ class RunModel:
         elif isinstance(event, Noted):
             step.notes.append(event)
         elif isinstance(event, Asked):
-            step.state = "asking"
+            if step.asked is not None:  # answered, and asked again at once
+                step.answered(event.at)
+            step.state, step.asked = "asking", event.at
             step.notes.append(event)
 
     @staticmethod
@@ -256,3 +275,15 @@ class RunModel:
             if task.state == "running":
                 task.state = "done" if event.outcome == "skipped" else event.outcome
                 task.ended = task.ended or event.at
+
+
+def elapsed(started: str | None, ended: str | None) -> float | None:
+    """Seconds between two event times; None while one is missing."""
+    if not started or not ended:
+        return None
+    try:
+        begin = datetime.fromisoformat(started.replace("Z", "+00:00"))
+        end = datetime.fromisoformat(ended.replace("Z", "+00:00"))
+        return max(0.0, (end - begin).total_seconds())
+    except (ValueError, TypeError):
+        return None

@@ -158,7 +158,9 @@ def run_parser(*, resume: bool = False) -> argparse.ArgumentParser:
     parser.add_argument("--yes", "-y", action="store_true", help="confirm everything and ask nothing")
     parser.add_argument("--verbose", "-v", action="store_true", help="show every line of output")
     part = parser.add_mutually_exclusive_group()
-    part.add_argument("--from", dest="start", metavar="STEP", default="", help="begin at this step")
+    part.add_argument(
+        "--from", dest="start", metavar="STEP", default="", help="begin at this step, by its id or its title"
+    )
     part.add_argument("--only", metavar="STEP", default="", help="run this step alone")
     parser.add_argument("--force", action="store_true", help="do again what is done")
     group = parser.add_argument_group("fields of the steps")
@@ -223,8 +225,9 @@ def _numbered(item: str) -> str:
 def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
     """The steps of a workflow and the context of a run: `options` of `parse_run`.
 
-    Missing when the folder does not exist, the workflow is unknown, or the value of a flag cannot be used.
+    Missing when the folder does not exist, workflow or step are unknown, or the value of a flag cannot be used.
     """
+    from workflows.core.catalog import position
     from workflows.core.journal import Journal
     from workflows.core.manifest import Manifest
     from workflows.core.record import new_run
@@ -236,6 +239,8 @@ def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
     folder = demo_project(options) if workflow == "demo" else options.project.expanduser().resolve()
     if not folder.is_dir():
         raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
+    for name in filter(None, (options.start, options.only)):
+        position(steps, name)
     ctx = Context(folder, Journal(folder), Manifest(folder), workflow=workflow)
     # Known before their own steps ask for them: where it goes, and what the image is built without.
     for name in ("network", *APART):
@@ -275,13 +280,40 @@ def demo_project(options: argparse.Namespace) -> Path:
     return folder
 
 
+def agreed(options: argparse.Namespace) -> None:
+    """Warn before anything is written into a folder that is hardly a project; on a terminal ask, too.
+
+    Cancelled when the person says no. `options` of `parse_run`.
+    """
+    from workflows.core import folders
+    from workflows.plain import interruptible
+
+    if options.workflow == "demo" and options.project == Path():
+        return  # it has a folder of its own
+    told = folders.warning(options.project.expanduser().resolve())
+    if told is None:
+        return
+    print(f"{PROGRAM}: {clean(told)}\n  → --project names another folder", file=sys.stderr)
+    if asks(options):
+        with interruptible():
+            reply = input("go on all the same? [y/N] ")
+        if reply.strip().lower() not in ("y", "yes"):
+            raise Cancelled("nothing was written", f"{PROGRAM} run {options.workflow} --project DIR")
+
+
+def asks(options: argparse.Namespace) -> bool:
+    """Whether a person can be asked."""
+    return not options.yes and not options.json and sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def _run(options: argparse.Namespace) -> int:
     from workflows.core.engine import Engine
     from workflows.core.record import Recorder
     from workflows.plain import JsonPrinter, PlainPrinter, Prompts, Unattended
 
+    agreed(options)
     steps, ctx = prepare(options)
-    ask = not options.yes and not options.json and sys.stdin.isatty() and sys.stdout.isatty()
+    ask = asks(options)
     if options.workflow == "demo":
         ask, options.yes = False, True
     ctx.interactive = ask
@@ -393,7 +425,7 @@ def _steps(words: Sequence[str]) -> int:
         print(json.dumps({"v": 1, "steps": document}, ensure_ascii=False))
         return 0
     for number, step in enumerate(found, start=1):
-        print(f"{number:>2} {step.id:<16} {step.heading}  ({', '.join(step.workflows)})")
+        print(f"{number:>2} {step.id:<16} {step.title:<11} {step.heading}  ({', '.join(step.workflows)})")
         for field in step.fields:
             print(f"      {field.flag:<20} {field.label}")
     return 0

@@ -143,7 +143,7 @@ class PlainPrinter:
                 self._say(f"    {line}")
 
     def _on_run_ended(self, event: RunEnded) -> None:
-        self._say(f"\n{event.outcome} in {event.seconds:.1f} s")
+        self._say(f"\n{event.outcome} in {event.seconds:.1f} s of work")
         if event.outcome != "done":
             self._say("go on with: creamtea resume")
         if event.log:
@@ -203,7 +203,7 @@ class Prompts(Unattended):
         if asked.kind == "secret":
             import getpass
 
-            with _interruptible():
+            with interruptible():
                 return getpass.getpass(f"  {asked.question}: ")
         reply = self._read(f"  {asked.question} [{'y/N' if asked.kind == 'confirm' else ''}] ")
         return reply.lower() in ("y", "yes") if asked.kind == "confirm" else reply
@@ -257,7 +257,7 @@ class Prompts(Unattended):
             self._out.write(f"      … {len(choices) - 12} more\n")
 
     def _read(self, prompt: str) -> str:
-        with _interruptible():
+        with interruptible():
             self._ctx.cancel.check()  # asked for before we listened
             self._out.write(prompt)
             self._out.flush()
@@ -268,7 +268,7 @@ class Prompts(Unattended):
 
 
 @contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
+def interruptible() -> Iterator[None]:
     """Ctrl-C ends the waiting for a person at once; elsewhere it only asks the step to stop."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:

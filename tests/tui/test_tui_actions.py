@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import OptionList
 
 from tests.tui.stage import Staged, app, play, settled, states
-from tui.actions import APP, START, WIZARD, Action, all_actions, key_table, shown_keys
+from tui.actions import APP, COMPARE, START, WIZARD, Action, all_actions, key_table, shown_keys
 from tui.app import Creamtea
 from tui.palette import Actions
 from tui.screens.start import Start
@@ -35,13 +35,15 @@ class Heard:
         return lambda *arguments: self(node, *arguments)
 
 
-def heard(monkeypatch: pytest.MonkeyPatch, action: Action) -> tuple[Heard, tuple[object, ...]]:
-    """Listen for an action that is always possible; what it is to be called with."""
+def heard(
+    monkeypatch: pytest.MonkeyPatch, action: Action, screen: type[Any] = Wizard
+) -> tuple[Heard, tuple[object, ...]]:
+    """Listen for an action of a screen that is always possible; what it is to be called with."""
     namespace, name, parameters = parse(action.action)
     ear = Heard()
-    owner = Creamtea if namespace == "app" else (Start if action in START else Wizard)
+    owner = Creamtea if namespace == "app" else screen
     monkeypatch.setattr(owner, f"action_{name}", ear, raising=True)
-    monkeypatch.setattr(Wizard, "check_action", lambda *_: True)
+    monkeypatch.setattr(screen, "check_action", lambda *_: True)
     return ear, parameters
 
 
@@ -109,7 +111,7 @@ def test_the_palette_lists_only_what_is_possible() -> None:
 def test_every_key_of_the_start_does_its_action(
     action: Action, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    ear, parameters = heard(monkeypatch, action)
+    ear, parameters = heard(monkeypatch, action, Start)
 
     async def body() -> None:
         async with Creamtea(folder=tmp_path).run_test() as pilot:
@@ -120,11 +122,15 @@ def test_every_key_of_the_start_does_its_action(
 
 
 def test_ids_and_keys_are_unique() -> None:
-    actions = [*WIZARD, *APP]
-    assert len({action.id for action in actions}) == len(actions)
-    keys = [key for action in actions for key in action.keys.split(",")]
-    assert len(set(keys)) == len(keys)
-    assert {action.id for action in all_actions()} == {action.id for action in (*actions, *START)}
+    for screen in (WIZARD, START, COMPARE):
+        actions = [*screen, *APP]
+        assert len({action.id for action in actions}) == len(actions)
+        keys = [key for action in actions for key in action.keys.split(",")]
+        assert len(set(keys)) == len(keys)
+    everything = [*WIZARD, *APP, *START, *COMPARE]
+    assert {action.id for action in all_actions()} == {action.id for action in everything}
+    keys_of = {(action.id, action.keys) for action in everything}
+    assert len(keys_of) == len(all_actions()), "an id has the same keys wherever it is"
 
 
 def test_keys_are_shown_as_people_read_them() -> None:
@@ -137,7 +143,7 @@ def test_keys_are_shown_as_people_read_them() -> None:
 
 def test_the_key_table_names_every_action() -> None:
     table = key_table()
-    for action in (*WIZARD, *APP):
+    for action in all_actions():
         assert f"| {shown_keys(action)} | `{action.id}` | {action.help} |" in table
 
 

@@ -20,6 +20,7 @@ from tui.widgets.line import Line
 from tui.widgets.options import Options
 from tui.widgets.prose import Prose, Said
 from workflows.commands.sides import builds
+from workflows.core import folders
 from workflows.core.failure import Failed
 from workflows.core.fields import Choice
 from workflows.core.text import clean
@@ -50,6 +51,7 @@ class Start(Screen[None]):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
+        self._warned = False
 
     def compose(self) -> ComposeResult:
         yield Line(id="banner")
@@ -73,6 +75,14 @@ class Start(Screen[None]):
         self.query_one("#banner", Line).show(
             Content("creamtea"), Content.styled(clean(str(self._folder)), "$foreground-muted")
         )
+        self._warn("q, and start creamtea in your app's folder; the bundled sample has a folder of its own")
+
+    def _warn(self, hint: str) -> bool:
+        """Say that this folder is hardly a project, if so."""
+        told = folders.warning(self._folder)
+        if told is not None:
+            self.query_one("#trouble", Prose).show([Said(clean(told), "!", "$warning bold", "", hint)])
+        return told is not None
 
     def _choices(self) -> list[Choice]:
         last = _last(self._folder)
@@ -94,6 +104,13 @@ class Start(Screen[None]):
     def _chosen(self, event: Options.Chosen) -> None:
         from workflows import cli
 
+        if (
+            event.choice.value in ("onboard", "deploy")
+            and not self._warned
+            and self._warn("enter again: go on all the same")
+        ):
+            self._warned = True
+            return
         words = ["--project", str(self._folder)]
         app = cast("Creamtea", self.app)
         try:

@@ -188,6 +188,9 @@ class Wizard(LinesScreen):
     def answer(self, value: Any) -> None:
         """Hand the person's answer to the engine."""
         want, self.want = self.want, None
+        step = self.model.steps.get(self.model.current or "")
+        if isinstance(want, AnswerWanted) and step is not None:
+            step.answered(self.now())
         if self._asking is not None:
             self._asking.remove()
             self._asking = None

@@ -78,7 +78,7 @@ def _ended(screen: Wizard) -> list[Said]:
     if ended is None:
         return []
     word = {"done": ("✓", "$success bold"), "cancelled": ("■", "$warning bold")}.get(ended.outcome, _BAD[:2])
-    found = [Said(f"The run is {ended.outcome} after {ended.seconds:.1f} s", *word, "bold")]
+    found = [Said(f"The run is {ended.outcome} after {ended.seconds:.1f} s of work", *word, "bold")]
     outputs = {name: value for name, value in ended.outputs.items() if isinstance(value, Mapping)}
     if ended.outcome == "done":
         found += [Said(f"{label:<9}  {value}", " ") for label, value in _places(outputs) if value]

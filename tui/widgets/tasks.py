@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from textual.content import Content
 from textual.widget import Widget
 
-from tui.model import GLYPHS, StepView, TaskView
+from tui.model import GLYPHS, StepView, TaskView, elapsed
 from workflows.core.text import size
 
 _STYLES = {
@@ -83,15 +81,3 @@ def _tail(task: TaskView, now: str) -> str:
         return f"{seconds:.1f}s"
     seconds = elapsed(task.started, now) if task.state == "running" else None
     return "" if seconds is None else f"{int(seconds)}s"
-
-
-def elapsed(started: str | None, ended: str | None) -> float | None:
-    """Seconds between two event times; None while one is missing."""
-    if not started or not ended:
-        return None
-    try:
-        begin = datetime.fromisoformat(started.replace("Z", "+00:00"))
-        end = datetime.fromisoformat(ended.replace("Z", "+00:00"))
-        return max(0.0, (end - begin).total_seconds())
-    except (ValueError, TypeError):
-        return None

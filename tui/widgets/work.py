@@ -14,7 +14,7 @@ from tui.widgets.line import Line
 from tui.widgets.log_pane import LogPane
 from tui.widgets.panes import Panes, fitting
 from tui.widgets.prose import Prose, Said
-from tui.widgets.tasks import Tasks, elapsed
+from tui.widgets.tasks import Tasks
 from workflows.core.events import Asked
 
 _MARKS = {
@@ -192,9 +192,7 @@ class Work(Vertical):
 def heading(step: StepView, now: str) -> tuple[Content, Content]:
     """What the step does, and on the right how long and how far."""
     over, count = step.counts
-    seconds = step.seconds
-    if seconds is None and step.state == "running":
-        seconds = elapsed(step.began, now)
+    seconds = step.worked(now) if step.state in ("running", "asking") else step.seconds
     word = "your answer" if step.state == "asking" and step.began else _WORDS.get(step.state, "")
     parts = [word, _clock(seconds, step.seconds is None), f"{over} of {count}" if count else ""]
     right = " · ".join(part for part in parts if part)

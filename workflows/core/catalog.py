@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from graphlib import TopologicalSorter
 
 from workflows.core.failure import Missing
 from workflows.core.step import Step
+
+
+def position(steps: Sequence[Step], name: str) -> int:
+    """Which of the steps a person means, by its id or its title, in any case. Missing lists both."""
+    wanted = _plain(name)
+    for number, step in enumerate(steps):
+        if wanted in (_plain(step.id), _plain(step.title)):
+            return number
+    known = ", ".join(_both(step) for step in steps)
+    raise Missing(f"there is no step {name!r:.60} here", f"its steps are {known}", name="no_step")
+
+
+def _plain(name: str) -> str:
+    return " ".join(re.split(r"[\s_-]+", name.casefold().strip()))
+
+
+def _both(step: Step) -> str:
+    return step.id if _plain(step.id) == _plain(step.title) else f"{step.id} ({step.title})"
 
 
 class Catalog:

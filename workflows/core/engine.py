@@ -6,10 +6,11 @@ import contextlib
 import dataclasses
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from workflows.core import events
+from workflows.core.catalog import position
 from workflows.core.events import Asked, Event, Lines, Noted, RunEnded, RunStarted, StepEnded, StepStarted
 from workflows.core.failure import Cancelled, Failed, Missing, Unavailable
 from workflows.core.fields import Field, Filled, Source
@@ -64,10 +65,11 @@ class Engine:
         self._environ = dict(environ or {})
         self._clock = clock
         self._step: str | None = None
+        self._waited = 0.0  # seconds that a person was asked
 
     def run(self, *, start: str = "", only: str = "", force: bool = False) -> int:
         """All steps, or from `start`, or `only` one; `force` does again what is done. The exit code."""
-        began = self._clock()
+        began = self._worked()
         ctx = self.ctx
         first, last = self._bounds(start, only)
         if network := self._value_so_far("network"):
@@ -88,7 +90,7 @@ class Engine:
                         break
                 except Back as back:
                     ctx.cancel.clear()  # the person goes on
-                    index = max(first, self._index(back.step))
+                    index = max(first, position(self.steps, back.step))
                     ctx.again = back.step
                     continue
                 ctx.again = ""
@@ -107,16 +109,9 @@ class Engine:
 
     def _bounds(self, start: str, only: str) -> tuple[int, int]:
         if only:
-            index = self._index(only)
+            index = position(self.steps, only)
             return index, index + 1
-        return (self._index(start) if start else 0), len(self.steps)
-
-    def _index(self, name: str) -> int:
-        for index, step in enumerate(self.steps):
-            if step.id == name:
-                return index
-        known = ", ".join(step.id for step in self.steps)
-        raise Missing(f"{self.ctx.workflow} has no step {name!r}", f"its steps are {known}")
+        return (position(self.steps, start) if start else 0), len(self.steps)
 
     def _recall(self, step: Step) -> None:
         """Values and outputs of a step before the first one that runs."""
@@ -130,9 +125,9 @@ class Engine:
         """One step until it ended well (True) or the run stops (False)."""
         while True:
             self._step = step.id
-            began = self._clock()
+            began = self._worked()
             try:
-                self._fill(step)
+                self._enter(step)
                 done = self._attempt(step, force, began)
             except Back:
                 raise
@@ -146,10 +141,22 @@ class Engine:
                 return done
             assert self.failure is not None  # noqa: S101 - both branches above set it
             self._end(step, began, self.failure)
-            if self.answers.failed(step, self.failure) != "retry":
+            with self._asking():
+                word = self.answers.failed(step, self.failure)
+            if word != "retry":
                 return False
             self.ctx.cancel.clear()
             force = False
+
+    def _enter(self, step: Step) -> None:
+        """Fill the form. A step that fails here has begun, too: its failure stands under its own name."""
+        try:
+            self._fill(step)
+        except Back:
+            raise
+        except Exception:
+            self._emit(StepStarted(title=step.title, command=""))
+            raise
 
     def _attempt(self, step: Step, force: bool, began: float) -> bool:
         ctx = self.ctx
@@ -188,7 +195,7 @@ class Engine:
         for other in self.steps:
             if other.id in needed and other.id not in self.ctx.outputs:
                 raise Missing(
-                    f"the step {step.id} needs what {other.id} leaves, and that has not been done here",
+                    f"{step.title} needs what {other.title} leaves, and that has not been done here",
                     f"begin there: --from {other.id}",
                     name="not_done",
                 )
@@ -201,7 +208,10 @@ class Engine:
                 event = work.throw(Cancelled()) if self.ctx.cancel.is_set() else work.send(answer)
                 event = events.harmless(event)  # whoever answers shows it too
                 self._emit(event)
-                answer = self.answers.answer(event) if isinstance(event, Asked) else None
+                answer = None
+                if isinstance(event, Asked):
+                    with self._asking():
+                        answer = self.answers.answer(event)
                 if isinstance(event, Asked) and event.kind == "secret" and answer:
                     self.ctx.hide(str(answer))
         except StopIteration as stop:
@@ -216,7 +226,8 @@ class Engine:
             return
         form = self._form(step)
         while True:
-            answers = self.answers.fill(step, form)
+            with self._asking():
+                answers = self.answers.fill(step, form)
             form = [
                 self._judge(filled.field, answers.get(filled.field.name, filled.value), "asked")
                 for filled in form
@@ -286,8 +297,20 @@ class Engine:
             )
         )
 
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """What a person takes to answer is no time of the work."""
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self._waited += self._clock() - began
+
+    def _worked(self) -> float:
+        return self._clock() - self._waited
+
     def _since(self, began: float) -> float:
-        return round(self._clock() - began, 3)
+        return round(self._worked() - began, 3)
 
     def _emit(self, event: Event) -> None:
         stamped = dataclasses.replace(event, at=event.at or events.now(), run=self.ctx.run, step=self._step)

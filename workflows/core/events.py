@@ -113,7 +113,8 @@ class Noted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class StepEnded(Event):
-    """A step is over; `error` is {name, message, hint} when it failed."""
+    """A step is over; `error` is {name, message, hint} when it failed. `seconds` of work: a person's answers not
+    counted."""
 
     type: ClassVar[str] = "step_ended"
     outcome: Outcome
@@ -124,7 +125,7 @@ class StepEnded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RunEnded(Event):
-    """A run is over; `outputs` maps each finished step to what it left."""
+    """A run is over; `outputs` maps each finished step to what it left. `seconds` of work, as of a step."""
 
     type: ClassVar[str] = "run_ended"
     outcome: Literal["done", "failed", "cancelled"]
