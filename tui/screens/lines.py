@@ -15,7 +15,12 @@ _CLIPBOARD = 100_000  # characters; terminals refuse more
 
 
 class LinesScreen(Screen[None]):
-    """A screen with a `Work` and a search box `#find`; `redraw` draws it again, `log_file` names the whole log."""
+    """A screen with a `Work` and a search box `#find`; `redraw` draws it again, `log_file` names the whole log.
+
+    `zoomed` is the person's wish; it is followed wherever lines are what there is to see.
+    """
+
+    zoomed = False
 
     def redraw(self) -> None:
         """Draw what changed."""
@@ -44,8 +49,8 @@ class LinesScreen(Screen[None]):
 
     def action_zoom(self) -> None:
         """The lines alone, or everything again."""
-        self.toggle_class("-zoomed")
-        self.call_after_refresh(self.redraw)
+        self.zoomed = not self.zoomed
+        self.redraw()
 
     def action_follow(self) -> None:
         """Back to the newest line."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual import on
+from textual.actions import parse
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
@@ -41,7 +42,7 @@ from workflows.core.failure import Cancelled, Failed
 if TYPE_CHECKING:
     from tui.app import Creamtea
 
-_LINES = ("find", "match", "error", "zoom", "follow", "copy", "copy_all")
+_LINES = ("find", "error", "copy", "copy_all")
 
 
 class Wizard(LinesScreen):
@@ -55,6 +56,7 @@ class Wizard(LinesScreen):
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [action.binding for action in WIZARD]
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (70, "-normal"), (110, "-wide")]  # noqa: RUF012 - an instance variable
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (16, "-high")]  # noqa: RUF012 - an instance variable
 
     def __init__(self, source: Source, clock: Callable[[], str] | None = None) -> None:
         super().__init__()
@@ -246,11 +248,11 @@ class Wizard(LinesScreen):
         said = outcome(self)
         self.query_one("#outcome", Prose).show(said)
         self.query_one("#outcome").display = bool(said)
-        pending = isinstance(self.want, AnswerWanted) and self.at_current
-        self.query_one(Work).show(step, self.now(), pending=pending)
+        self.set_class(self.zoomed and self._can_zoom(), "-zoomed")
+        self.query_one(Work).show(step, self.now(), pending=self._question_in_view)
         command = step.command.splitlines()[0] if step.command else ""
         self.query_one("#command", Line).show(Content(f"$ {command}" if command else ""))
-        possible = tuple(self.check_action(*_split(action.action)) for action in WIZARD)
+        possible = tuple(self.check_action(*parse(action.action)[1:]) for action in WIZARD)
         if possible != self._possible:
             self._possible = possible
             self.refresh_bindings()
@@ -267,16 +269,23 @@ class Wizard(LinesScreen):
     # Actions
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether it would do something now: nothing else is offered, by key, footer or palette."""
         check = getattr(self, f"_can_{action}", None)
         if check is not None:
-            return bool(check())
-        if action in _LINES:
-            return bool(self.query_one(Work).speaking) and not self._form_in_view
-        return True
+            return bool(check(*parameters))
+        return self._lines_in_view if action in _LINES else True
 
     @property
     def _form_in_view(self) -> bool:
         return self.at_current and isinstance(self.want, FormWanted)
+
+    @property
+    def _question_in_view(self) -> bool:
+        return self.at_current and isinstance(self.want, AnswerWanted)
+
+    @property
+    def _lines_in_view(self) -> bool:
+        return self.query_one(Work).showing_lines and not self._form_in_view
 
     def _can_next(self) -> bool:
         waits = self.model.current is not None and not self.at_current
@@ -309,12 +318,35 @@ class Wizard(LinesScreen):
         here, current = names.index(self._looked_at), names.index(str(self.model.current))
         return self._failed if here == current else here < current
 
+    def _can_pane(self, _by: int) -> bool:
+        if self.focused is not None:
+            return len(self.focus_chain) > 1
+        return len(self.query_one(Work).panes) > 1 and not self._form_in_view and not self._question_in_view
+
     def _can_tile(self) -> bool:
-        return self.query_one(Work).can_tile and not self._form_in_view
+        return self.query_one(Work).can_tile and not self._form_in_view and not self._question_in_view
+
+    def _can_zoom(self) -> bool:
+        step = self.looked_at
+        speaks = step is not None and bool(step.speaking)
+        return speaks and not self._form_in_view and not self._question_in_view
 
     def _can_follow(self) -> bool:
-        work = self.query_one(Work)
-        return work.speaking and not self._form_in_view and not work.pane.follow
+        pane = self.query_one(Work).pane
+        return self._lines_in_view and not pane.follow and pane.can_move("end")
+
+    def _can_match(self, _direction: int) -> bool:
+        return self._lines_in_view and bool(self.query_one(Work).pane.query_text)
+
+    def _can_scroll(self, where: str) -> bool:
+        return not self._form_in_view and self.query_one(Work).can_scroll(where)
+
+    def _can_step(self, direction: int) -> bool:
+        names = list(self.model.steps)
+        return self._looked_at in names and 0 <= names.index(self._looked_at) + direction < len(names)
+
+    def _can_copy_command(self) -> bool:
+        return self.looked_at is not None and bool(self.looked_at.command)
 
     def _can_compare(self) -> bool:
         return len(self._builds) > 1
@@ -403,7 +435,3 @@ class Wizard(LinesScreen):
         self.app.push_screen(
             Why(step.heading if step else "", step.why if step else "", step.command if step else "", WIZARD)
         )
-
-
-def _split(action: str) -> tuple[str, tuple[object, ...]]:
-    return action.partition("(")[0], ()

@@ -153,6 +153,13 @@ class LogPane(ScrollView, can_focus=False):
         self.follow = top >= self.max_scroll_y
         self.scroll_to(y=max(0, min(top, self.max_scroll_y)), animate=False, immediate=True)
 
+    def can_move(self, where: str) -> bool:
+        """Whether there is more in that direction."""
+        x, y = self.scroll_offset
+        if where in ("left", "right"):
+            return x > 0 if where == "left" else x < self.ring.width - self.scrollable_content_region.width
+        return y > 0 if where in ("page_up", "home") else y < self.max_scroll_y
+
     def visible_text(self) -> str:
         """The lines in view."""
         top = self.scroll_offset.y

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _BAD = ("✗", "$error bold", "$error")
 _KEY = "$accent bold"
-_LONG = 160  # characters
+_LONG, _LONGEST = 160, 640  # characters, with and without lines in view
 
 
 def outcome(screen: Wizard) -> list[Said]:
@@ -58,7 +58,9 @@ def _failure(screen: Wizard) -> list[Said]:
     stopped = step.state == "cancelled"
     message = step.error.get("message") or step.error.get("name") or "no reason was given"
     if step.speaking:  # its further lines are the end of a log that is in view
-        message = _shortened(message.split("\n")[0])
+        message = message.split("\n")[0]
+    # What to do about it has to be in view, too.
+    message = _shortened(message, _LONG if step.speaking else _LONGEST, screen)
     if stopped and message == Cancelled().message:
         message = "stopped; what is finished stays"
     mark, style, strong = ("■", "$warning bold", "") if stopped else _BAD
@@ -68,9 +70,11 @@ def _failure(screen: Wizard) -> list[Said]:
     return [said]
 
 
-def _shortened(line: str) -> str:
-    """A long line without its middle: how it ends says what went wrong."""
-    return line if len(line) <= _LONG else f"{line[: _LONG - 60]} … {line[-57:]}"
+def _shortened(line: str, most: int, screen: Wizard) -> str:
+    """A long line without its middle: how it ends says what went wrong. Two rows on a low screen."""
+    if screen.has_class("-low"):
+        most = min(most, 2 * screen.size.width - 20)
+    return line if len(line) <= most else f"{line[: most * 3 // 5]} … {line[-(most * 2 // 5 - 3) :]}"
 
 
 def _ended(screen: Wizard) -> list[Said]:
@@ -81,9 +85,11 @@ def _ended(screen: Wizard) -> list[Said]:
     found = [Said(f"The run is {ended.outcome} after {ended.seconds:.1f} s of work", *word, "bold")]
     outputs = {name: value for name, value in ended.outputs.items() if isinstance(value, Mapping)}
     if ended.outcome == "done":
-        found += [Said(f"{label:<9}  {value}", " ") for label, value in _places(outputs) if value]
+        places = [place for place in _places(outputs) if place[1]]
+        few = places[-1:] if screen.has_class("-low") else places
+        found += [Said(f"{label:<9}  {value}", " ") for label, value in few]
     log = screen.source.log_dir or ended.log
-    if log:
+    if log and not screen.has_class("-low"):
         found.append(Said(f"{'log':<9}  {log}", " "))
     if screen.source.live:
         found.append(Said("q: quit · [ and ] look back · r: again from the step in view", "▸", _KEY))

@@ -84,7 +84,8 @@ class Question(Vertical):
     def tell(self, *, more: bool) -> None:
         """Say which keys answer; with `more`, that not all is in view yet that is worth reading before."""
         hint = _HINTS.get(self.kind, "enter goes on · escape stops the step")
-        first = "PgDn: more to read · " if more else ""
+        reach = "escape, PgDn" if self.kind == "document" else "PgDn"  # an editor has pages of its own
+        first = f"{reach}: more to read · " if more else ""
         self.query_one(".form-hint", Line).show(Content(first + hint))
 
     def take_focus(self) -> None:

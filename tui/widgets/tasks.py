@@ -16,7 +16,7 @@ _TAIL = 30  # cells, and never more than half of the row
 
 
 class Tasks(Widget):
-    """Shows as many rows as fit: running and failed tasks first claim, order kept."""
+    """Shows as many rows as fit: what is over goes first, then what is to come; order kept."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -38,16 +38,12 @@ class Tasks(Widget):
             self.refresh()
 
     def _shown(self, step: StepView) -> list[TaskView]:
-        tasks = step.rows
-        spare = len(tasks) - self._limit
-        if spare <= 0:
-            return tasks
-        kept = []
-        for task in tasks:
-            if spare > 0 and task.state in ("done", "cached") and task.id != self._selected:
-                spare -= 1
-            else:
-                kept.append(task)
+        kept = step.rows
+        for states, candidates in ((("done", "cached"), kept), (("waiting",), kept[::-1])):
+            spare = len(kept) - self._limit
+            dull = [task for task in candidates if task.state in states and task.id != self._selected]
+            gone = {task.id for task in dull[: max(0, spare)]}
+            kept = [task for task in kept if task.id not in gone]
         return kept[-self._limit :]
 
     def render(self) -> Content:

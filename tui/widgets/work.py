@@ -54,9 +54,17 @@ class Work(Vertical):
         self.post_message(self.Resized())
 
     @property
-    def speaking(self) -> bool:
-        """Whether there are lines to look at."""
-        return self._step is not None and bool(self._step.speaking)
+    def showing_lines(self) -> bool:
+        """Whether there are lines to look at, and room for them."""
+        speaks = self._step is not None and bool(self._step.speaking)
+        return speaks and bool(self.query_one(Panes).display) and self.pane.size.height > 0
+
+    @property
+    def panes(self) -> list[str]:
+        """What `tab` goes through: the notes and the tasks that have lines."""
+        step = self._step
+        names = [task.id for task in step.speaking] if step is not None else []
+        return [NOTES, *names] if step is not None and step.notes and names else names
 
     @property
     def pane(self) -> LogPane:
@@ -108,7 +116,7 @@ class Work(Vertical):
             least = _ENOUGH if step.state in ("running", "failed", "cancelled") else _ENOUGH - 3
             if self._tiled and fitting(width, least) < min(len(step.speaking), 2):
                 least = 2 * _ENOUGH
-            rows = min(len(step.rows), max(3, room - least - min(wanted, 3)))
+            rows = min(len(step.rows), max(3, min(room // 2, room - least - min(wanted, 3))))
             few = 0 if step.state == "failed" or room < _ENOUGH else 3
             most = room // 4 if step.state == "running" else room
             notes_rows = min(wanted, max(few, min(most, room - least - rows)))
@@ -143,12 +151,8 @@ class Work(Vertical):
 
     def next_pane(self, by: int) -> None:
         """Show the lines of the next task, or the notes."""
-        step = self._step
-        if step is None:
-            return
-        names = [task.id for task in step.speaking]
-        names = [NOTES, *names] if step.notes and names else names
-        if not names:
+        step, names = self._step, self.panes
+        if step is None or not names:
             return
         loudest = step.loudest()
         current = self._chosen if self._chosen is not None else (loudest.id if loudest else NOTES)
@@ -174,6 +178,15 @@ class Work(Vertical):
         self._tiled = not self.query_one("#tile-1").display
         self._chosen = None
         self.draw()
+
+    def can_scroll(self, where: str) -> bool:
+        """Whether there is more in that direction."""
+        if self.query_one(Panes).display:
+            return self.pane.can_move(where)
+        notes = self.query_one("#notes-scroll", VerticalScroll)
+        if where in ("left", "right") or not notes.display:
+            return False
+        return notes.scroll_offset.y > 0 if where in ("page_up", "home") else self.has_more
 
     def scroll(self, where: Literal["page_up", "page_down", "home", "end", "left", "right"]) -> None:
         """Scroll the lines, or the notes where there are none."""
