@@ -47,6 +47,7 @@ WRONG = [
     (("run",), 2, "usage"),
     (("run", "onboard", "--from", "build", "--only", "build"), 2, "usage"),
     (("run", "onboard", "--project", "/nonexistent"), 2, "missing"),
+    (("run", "onboard", "--from", "nowhere"), 2, "no_step"),
     (("runs", "--project", "/nonexistent"), 2, "missing"),
     (("resume", "--project", "/nonexistent"), 2, "missing"),
     (("doctor", "--project", "/nonexistent"), 2, "missing"),
@@ -125,6 +126,43 @@ def test_a_step_without_its_predecessors_names_them(project: Path) -> None:
     assert ran.returncode == 2
     assert [event["type"] for event in events] == ["run_started", "step_started", "step_ended", "run_ended"]
     assert "--from doctor" in events[2]["error"]["hint"]
+
+
+def test_a_step_is_named_by_its_title_too(project: Path) -> None:
+    ran = creamtea("run", "onboard", "--json", "--yes", "--only", "Base Image", cwd=project)
+    started = [json.loads(line) for line in ran.stdout.splitlines() if '"step_started"' in line]
+    assert [event["step"] for event in started] == ["base_image"]
+    shown = creamtea("steps").stdout
+    assert " deploy_app       Deploy " in shown and " base_image       Base image " in shown
+
+
+def test_an_unlikely_folder_is_told_before_anything_is_written_there(home: Path) -> None:
+    ran = creamtea("run", "onboard", "--json", "--yes", "--from", "nowhere", cwd=home)
+    assert f"{home} is your home folder" in ran.stderr and "--project names another" in ran.stderr
+    assert not any(home.glob(".creamtea"))
+
+
+def test_on_a_terminal_an_unlikely_folder_is_asked_for(home: Path) -> None:
+    """With no as the answer nothing is written, and with yes the run begins."""
+    for answer, code in ((b"\n", 130), (b"y\n", 2)):
+        words = [sys.executable, "-c", CODE, "run", "onboard", "--plain", "--only", "build"]
+        main, side = pty.openpty()
+        with subprocess.Popen(words, stdin=side, stdout=side, stderr=side, cwd=home) as process:
+            os.close(side)
+            said = b""
+            while b"go on all the same? [y/N] " not in said:
+                said += os.read(main, 4096)
+            assert not any(home.glob(".creamtea"))
+            os.write(main, answer)
+            while True:
+                try:
+                    if not os.read(main, 4096):
+                        break
+                except OSError:  # it has ended
+                    break
+            assert process.wait(60) == code
+        os.close(main)
+        assert any(home.glob(".creamtea")) == (code == 2)
 
 
 def test_a_run_in_a_project_that_is_in_use_is_refused_and_leaves_no_record(project: Path) -> None:

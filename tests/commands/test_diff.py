@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
-from tests.scone.measurements import BUILD, fingerprint, rebuilt, setting
+from tests.scone.measurements import BUILD, builds
 from tests.sgx.enclaves import ADD, HEAP, REG, Entry, Plan, R, W, build, thread
 from workflows.cli import main
+from workflows.commands import sides
+from workflows.commands.diff import Diff
+from workflows.core.failure import Cancelled
 from workflows.core.journal import FOLDER
+from workflows.core.step import Cancel
 from workflows.scone import record
-from workflows.scone.record import Picture, Record
-
-LARGER = setting("SCONE_HEAP", str(2 << 30), fingerprint=fingerprint(heap=2 << 30))
-
-
-def of(image: str, one: Record) -> Record:
-    return dataclasses.replace(one, image=Picture("hello:0.1", "sha256:" + image * 64))
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Three builds: one, the same rebuilt, and one with a larger heap."""
-    folder = tmp_path / "app"
-    folder.mkdir()
-    for one in (of("1", BUILD), of("2", rebuilt(BUILD)), of("3", rebuilt(LARGER))):
-        record.keep(folder / FOLDER, one)
-    return folder
+    return builds(tmp_path / "app")
 
 
 def diff(capsys: pytest.CaptureFixture[str], project: Path, *words: str) -> tuple[int, dict, str]:  # type: ignore[type-arg]
@@ -129,3 +120,26 @@ def test_the_two_side_by_side(
     assert " 1. heap 1 GiB → 2 GiB" in lines
     assert all(len(line) <= 80 for line in lines if line[:1] in "≠=·" and line)
     assert any(line.startswith("! heap 1 GiB") for line in lines)
+
+
+def test_values_are_whole_in_the_document(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, document, _ = diff(capsys, project, "1", "3")
+    rows = {row["name"]: row for row in document["rows"]}
+    assert rows["FSPF key"]["a"] == BUILD.fingerprint.fspf_key
+    assert rows["image"]["b"] == "3" * 64
+    assert (rows["interpreter"]["a"], rows["its SHA-256"]["state"]) == ("/usr/local/bin/python3", "same")
+
+
+def test_builds_to_choose_from(project: Path) -> None:
+    found = sides.builds(project)
+    assert [choice.value for choice in found] == ["3", "2", "1"]
+    assert "image 333333333333" in found[0].note
+    assert sides.builds(project / "nowhere") == []
+
+
+def test_a_comparison_that_was_cancelled_ends_so(project: Path) -> None:
+    cancel = Cancel()
+    cancel.set()
+    options = {"a": "1", "b": "3", "project": project, "network": "localnet", "rpc": None}
+    with pytest.raises(Cancelled):
+        Diff().run(options, lambda _: None, cancel)

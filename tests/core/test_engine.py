@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import pytest
 
-from workflows.core.catalog import Catalog
+from workflows.core.catalog import Catalog, position
 from workflows.core.engine import Back, Engine
 from workflows.core.events import Asked, Event, Lines, Noted, RunEnded, StepEnded, TaskChanged, to_json
 from workflows.core.failure import Failed, Missing, Unavailable
@@ -469,3 +469,61 @@ def test_a_manifest_value_of_the_wrong_shape_is_named(tmp_path: Path, written: s
     code, events, _ = go(tmp_path, Face(), [Plain()])
     assert code == 2
     assert "one value" in ended(events, "plain").error["message"]  # type: ignore[index]
+
+
+def test_what_a_person_takes_to_answer_is_no_time_of_the_work(tmp_path: Path) -> None:
+    now = [0.0]
+
+    class Slow(Face):
+        def fill(self, step: Step, form: Sequence[Filled]) -> Mapping[str, Any]:
+            now[0] += 100
+            return super().fill(step, form)
+
+        def answer(self, asked: Asked) -> Any:
+            now[0] += 1000
+            return super().answer(asked)
+
+    class Works(Second):
+        def run(self, ctx: Context) -> Work:
+            now[0] += 2
+            outputs = yield from super().run(ctx)
+            now[0] += 3
+            return outputs
+
+    seen: list[Event] = []
+    ctx = Context(tmp_path, Journal(tmp_path), Manifest(tmp_path), workflow="all", interactive=True)
+    Engine([First(), Works()], ctx, seen.append, Slow([True]), clock=lambda: now[0]).run()
+    assert [event.seconds for event in seen if isinstance(event, StepEnded)] == [0, 5]
+    assert [event.seconds for event in seen if isinstance(event, RunEnded)] == [5]
+
+
+def test_a_step_that_fails_on_entering_has_begun_under_its_own_name(tmp_path: Path) -> None:
+    def unreachable(_: Context) -> Any:
+        raise Failed("nobody answers", "start it")
+
+    class Enters(First):
+        id = "enters"
+        fields = (Field("value", "Value", default=unreachable),)
+
+    seen: list[Event] = []
+    ctx = Context(tmp_path, Journal(tmp_path), Manifest(tmp_path), workflow="all")
+    assert Engine([First(), Enters()], ctx, seen.append, Face(), clock=lambda: 0.0).run() == 1
+    told = [(event.type, event.step) for event in seen if event.type.startswith("step_")]
+    assert told[-2:] == [("step_started", "enters"), ("step_ended", "enters")]
+
+
+@pytest.mark.parametrize("word", ["SECOND", "second", " the  Second one", "the_second-one"])
+def test_a_step_is_named_by_its_id_or_its_title_in_any_case(word: str) -> None:
+    class Titled(Second):
+        title = "The second one"
+
+    assert position([First(), Titled()], word) == 1
+
+
+def test_an_unknown_step_is_refused_with_ids_and_titles() -> None:
+    class Titled(Second):
+        title = "Sign"
+
+    with pytest.raises(Missing) as caught:
+        position([First(), Titled()], "third")
+    assert caught.value.hint == "its steps are first, second (Sign)"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from pathlib import Path
 from typing import Any
 
+from workflows.core.journal import FOLDER
+from workflows.scone import record
 from workflows.scone.fingerprint import Fingerprint
 from workflows.scone.record import Base, Builder, Interpreter, Picture, Record, Region, Runtime, Sources
 from workflows.scone.tree import Entry, lines_of
@@ -103,3 +106,12 @@ def fingerprint(**values: Any) -> Fingerprint:
 
 def texts(text: str) -> dict[str, tuple[str, ...]]:
     return {"/app/app.py": lines_of(text.encode()) or ()}
+
+
+def builds(folder: Path) -> Path:
+    """A project that keeps three builds: one, the same rebuilt, and one with a larger heap."""
+    folder.mkdir()
+    larger = setting("SCONE_HEAP", str(2 << 30), fingerprint=fingerprint(heap=2 << 30))
+    for digit, one in (("1", BUILD), ("2", rebuilt(BUILD)), ("3", rebuilt(larger))):
+        record.keep(folder / FOLDER, new(one, image=Picture("hello:0.1", "sha256:" + digit * 64)))
+    return folder

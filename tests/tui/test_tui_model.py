@@ -134,3 +134,28 @@ def test_an_answer_takes_the_step_back_to_work() -> None:
     at = next(index for index, event in enumerate(found) if event.type == "asked" and event.step == "request")
     assert folded(found[: at + 1]).steps["request"].state == "asking"
     assert folded(found[: at + 2]).steps["request"].state == "running"
+
+
+def test_a_clock_stands_while_a_person_is_asked() -> None:
+    def at(second: int) -> str:
+        return f"2026-11-23T10:00:{second:02}.000Z"
+
+    found: list[Event] = [
+        StepStarted(step="build", at=at(0), title="x", command=""),
+        Asked(step="build", at=at(2), field="a", question="a?"),
+    ]
+    step = folded(found).steps["build"]
+    assert (step.state, step.worked(at(59))) == ("asking", 2)
+    again = Asked(step="build", at=at(30), field="b", question="b?")
+    step = folded([*found, again]).steps["build"]
+    assert step.worked(at(59)) == 2
+    step = folded([*found, again, Noted(step="build", at=at(40), text="x")]).steps["build"]
+    assert (step.state, step.worked(at(45))) == ("running", 7)
+    ended = StepEnded(step="build", at=at(50), outcome="done", outputs={}, seconds=12.5)
+    assert folded([*found, ended]).steps["build"].worked(at(59)) == 12.5
+
+
+def test_a_form_begins_its_step_anew() -> None:
+    model = folded(until("onboard", is_("step_ended", "build")))
+    model.ask("build")
+    assert model.steps["build"].worked("2026-11-23T10:00:00.000Z") is None

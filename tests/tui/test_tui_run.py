@@ -255,6 +255,74 @@ def test_a_failure_opens_on_the_lines_and_can_be_tried_again(
     assert _finish(made) == 0
 
 
+def test_a_failure_on_entering_a_step_comes_into_view_with_its_hint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reached = [False]
+
+    def first_choice(_: Context) -> str:
+        if not reached[0]:
+            raise Failed("no container engine answers", "start it", name="engine")
+        return "leaves"
+
+    class Enters(Brew):
+        fields = (Field("tea", "Tea", default=first_choice),)
+
+    monkeypatch.setattr(cli, "catalog", lambda: Catalog([Name(), Sign(), Enters()]))
+
+    async def body(stage: Stage) -> None:
+        await stage.ready(Form)
+        await stage.press("enter")
+        await stage.shows("enter: next — Sign")
+        await stage.press("enter")
+        await stage.ready(Question)
+        await stage.press("y")
+        await stage.shows("✗ no container engine answers")
+        assert "→ start it" in stage.text and "▸✗ Brew" in stage.text and "r: again" in stage.text
+        reached[0] = True
+        await stage.press("r")
+        await stage.ready(Form)
+        await stage.press("enter")
+        await stage.shows("The run is done")
+
+    assert _finish(play(["onboard", "--project", str(tmp_path)], body)) == 0
+
+
+def test_the_start_screen_warns_of_an_unlikely_folder_and_asks_twice(home: Path) -> None:
+    async def body() -> None:
+        made = Creamtea(folder=home)
+        async with made.run_test(size=(120, 30)) as pilot:
+            stage = Stage(made, pilot)
+            await stage.shows(f"{home} is your home folder")
+            await stage.press("enter")
+            await stage.shows("enter again: go on all the same")
+            assert isinstance(made.screen, Start) and not any(home.glob(".creamtea"))
+            await stage.press("enter")
+            await stage.until(lambda: isinstance(made.screen, Wizard))
+            await stage.press("ctrl+q")
+
+    asyncio.run(body())
+
+
+def test_a_screenshot_needs_no_downloads_folder(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(Creamtea, "notify", lambda _, text, **options: told.append(text))
+
+    async def body() -> None:
+        made = Creamtea(folder=tmp_path)
+        async with made.run_test(size=(120, 30)) as pilot:
+            stage = Stage(made, pilot)
+            await stage.press("f8")
+            await stage.until(lambda: told)
+            [saved] = home.glob("creamtea*.svg")
+            assert told == [f"the screen is in {saved}"]
+            assert "Into an SGX enclave" in saved.read_text().replace("&#160;", " ")
+
+    asyncio.run(body())
+
+
 def test_a_bug_of_ours_is_told_and_ends_with_70(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Brew, "mood", "crash")
 

@@ -18,7 +18,7 @@ _LEAD = _NAME + 3  # its mark, and blanks
 _GAP = 2
 _LEAST = 58  # cells: below, B stands under A
 _HASH = re.compile(r"[0-9a-f]{32,}")
-_TEXT_WIDTH = 100
+_TEXT_WIDTH = 160  # two whole hashes beside each other
 _MARKS: Mapping[str | None, tuple[str, str]] = {
     "changed": ("≠", "$warning bold"),
     "same": ("=", "$foreground-muted"),
