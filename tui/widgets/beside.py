@@ -77,7 +77,7 @@ def _lines(document: Mapping[str, Any], width: int, whole: bool) -> list[Content
     lines += _section("Changed", [line for row in changed for line in _row(row, width, whole)])
     lines += _section("Why", [line for cause in document["causes"] for line in _cause(cause, width)])
     told = [Said(warning, "!", "$warning bold") for warning in document["warnings"]]
-    lines += _section("Mind", [line for said in told for line in wrapped(said, width)])
+    lines += _section("Warnings", [line for said in told for line in wrapped(said, width)])
     lines += _section("The same in both", [line for row in same for line in _equal(row, width, whole)])
     lines += _section("Only one of them says", [line for row in open_ for line in _row(row, width, whole)])
     return lines

@@ -123,7 +123,8 @@ class Picker(Vertical):
         marked = self._marked
         if marked is not None:
             count = f"{len(self._shown)} of {len(self._all)}"
-            text = Said(clean(marked.value), " ", "", "bold")
+            whole = marked.label if marked.value in marked.label else marked.value
+            text = Said(clean(whole), " ", "", "bold")
             self.query_one(Prose).show(
                 [text, Said(clean(f"{marked.note} · {count}" if marked.note else count), " ")]
             )

@@ -40,6 +40,7 @@ class Work(Vertical):
         self._pending = False
         self._read: tuple[str, bool, int] = ("", False, 0)
         self._notes_rows = (0, 0)  # that they take, that they have
+        self._lines_rows = 0  # that the panes have, with their titles
         self._chosen: str | None = None  # None: whoever deserves it
         self._tiled: bool | None = None  # None: several panes while several tasks speak at once
 
@@ -57,7 +58,7 @@ class Work(Vertical):
     def showing_lines(self) -> bool:
         """Whether there are lines to look at, and room for them."""
         speaks = self._step is not None and bool(self._step.speaking)
-        return speaks and bool(self.query_one(Panes).display) and self.pane.size.height > 0
+        return speaks and bool(self.query_one(Panes).display) and self._lines_rows > 1
 
     @property
     def panes(self) -> list[str]:
@@ -128,7 +129,8 @@ class Work(Vertical):
         self._notes_rows = (wanted, notes_rows)
         panes = self.query_one(Panes)
         panes.display = bool(shown)
-        panes.show(shown, width, room - rows - notes_rows)
+        self._lines_rows = room - rows - notes_rows if shown else 0
+        panes.show(shown, width, self._lines_rows)
 
     def _panes(self, step: StepView, width: int, height: int) -> list[TaskView]:
         """Whose lines are shown: the chosen task's, or those of several side by side."""
