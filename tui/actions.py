@@ -105,6 +105,8 @@ APP = (
     Action("screenshot", "f8", "app.screenshot", "screenshot", "Save the screen as an SVG file", show=False),
 )
 
+SCREENS = (WIZARD, START, COMPARE)  # each with APP has its keys to itself
+
 _SHOWN = {
     "slash": "/", "question_mark": "?", "left_square_bracket": "[", "right_square_bracket": "]",
     "dollar_sign": "$", "pageup": "PgUp", "pagedown": "PgDn", "escape": "Esc", "enter": "Enter", "tab": "Tab",
@@ -115,8 +117,9 @@ _SHOWN = {
 def all_actions() -> tuple[Action, ...]:
     """Every action, each id once."""
     found: dict[str, Action] = {}
-    for action in (*WIZARD, *APP, *START, *COMPARE):
-        found.setdefault(action.id, action)
+    for actions in (WIZARD, APP, *SCREENS):
+        for action in actions:
+            found.setdefault(action.id, action)
     return tuple(found.values())
 
 

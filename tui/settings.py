@@ -13,7 +13,7 @@ from platformdirs import user_config_path
 from textual.keys import Keys, key_to_character
 from textual.theme import BUILTIN_THEMES
 
-from tui.actions import all_actions
+from tui.actions import APP, SCREENS, all_actions
 from workflows.core.failure import Missing
 from workflows.core.files import read_toml
 
@@ -64,8 +64,15 @@ def _keys(file: Path, table: Any) -> dict[str, str]:
                 file, f"there is no action {name!r:.40}", f"did you mean {near[0]}?" if near else _all(known)
             )
         chosen[name] = _key_list(file, name, keys)
+    for screen in SCREENS:
+        _distinct(file, {action.id: chosen.get(action.id, action.keys) for action in (*screen, *APP)})
+    return chosen
+
+
+def _distinct(file: Path, named: Mapping[str, str]) -> None:
+    """On one screen a key does one thing."""
     taken: dict[str, str] = {}
-    for name, keys in {**known, **chosen}.items():
+    for name, keys in named.items():
         for key in keys.split(","):
             shown = key_to_character(key) or key
             other = taken.setdefault(shown, name)
@@ -73,7 +80,6 @@ def _keys(file: Path, table: Any) -> dict[str, str]:
                 raise _wrong(
                     file, f"{shown} would be both {other} and {name}", "give one of them another key"
                 )
-    return chosen
 
 
 def _key_list(file: Path, name: str, keys: Any) -> str:

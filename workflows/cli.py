@@ -236,11 +236,11 @@ def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
 
     workflow: str = options.workflow
     steps = catalog().workflow(workflow)
+    for name in filter(None, (options.start, options.only)):
+        position(steps, name)
     folder = demo_project(options) if workflow == "demo" else options.project.expanduser().resolve()
     if not folder.is_dir():
         raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
-    for name in filter(None, (options.start, options.only)):
-        position(steps, name)
     ctx = Context(folder, Journal(folder), Manifest(folder), workflow=workflow)
     # Known before their own steps ask for them: where it goes, and what the image is built without.
     for name in ("network", *APART):
@@ -295,8 +295,9 @@ def agreed(options: argparse.Namespace) -> None:
         return
     print(f"{PROGRAM}: {clean(told)}\n  → --project names another folder", file=sys.stderr)
     if asks(options):
+        print("go on all the same? [y/N] ", end="", flush=True)
         with interruptible():
-            reply = input("go on all the same? [y/N] ")
+            reply = sys.stdin.readline()
         if reply.strip().lower() not in ("y", "yes"):
             raise Cancelled("nothing was written", f"{PROGRAM} run {options.workflow} --project DIR")
 

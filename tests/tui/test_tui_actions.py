@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import OptionList
 
 from tests.tui.stage import Staged, app, play, settled, states
-from tui.actions import APP, COMPARE, START, WIZARD, Action, all_actions, key_table, shown_keys
+from tui.actions import APP, SCREENS, START, WIZARD, Action, all_actions, key_table, shown_keys
 from tui.app import Creamtea
 from tui.palette import Actions
 from tui.screens.start import Start
@@ -122,12 +122,12 @@ def test_every_key_of_the_start_does_its_action(
 
 
 def test_ids_and_keys_are_unique() -> None:
-    for screen in (WIZARD, START, COMPARE):
+    for screen in SCREENS:
         actions = [*screen, *APP]
         assert len({action.id for action in actions}) == len(actions)
         keys = [key for action in actions for key in action.keys.split(",")]
         assert len(set(keys)) == len(keys)
-    everything = [*WIZARD, *APP, *START, *COMPARE]
+    everything = [*APP, *(action for screen in SCREENS for action in screen)]
     assert {action.id for action in all_actions()} == {action.id for action in everything}
     keys_of = {(action.id, action.keys) for action in everything}
     assert len(keys_of) == len(all_actions()), "an id has the same keys wherever it is"

@@ -52,6 +52,7 @@ class Start(Screen[None]):
         super().__init__()
         self._folder = folder
         self._warned = False
+        self._comparable = len(builds(folder)) > 1
 
     def compose(self) -> ComposeResult:
         yield Line(id="banner")
@@ -90,7 +91,7 @@ class Start(Screen[None]):
             [] if last is None else [Choice("resume", "Go on where the last run stopped", f"it was {last}")]
         )
         compare = (
-            [Choice("compare", "Compare two builds", "what changed, and why")] if self._can_compare() else []
+            [Choice("compare", "Compare two builds", "what changed, and why")] if self._comparable else []
         )
         return [*resume, *(Choice(*choice) for choice in _CHOICES), *compare]
 
@@ -104,13 +105,10 @@ class Start(Screen[None]):
     def _chosen(self, event: Options.Chosen) -> None:
         from workflows import cli
 
-        if (
-            event.choice.value in ("onboard", "deploy")
-            and not self._warned
-            and self._warn("enter again: go on all the same")
-        ):
+        if event.choice.value in ("onboard", "deploy") and not self._warned:
             self._warned = True
-            return
+            if self._warn("enter again: go on all the same"):
+                return
         words = ["--project", str(self._folder)]
         app = cast("Creamtea", self.app)
         try:
@@ -126,10 +124,7 @@ class Start(Screen[None]):
             self.trouble(failure)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        return self._can_compare() if action == "compare" else True
-
-    def _can_compare(self) -> bool:
-        return len(builds(self._folder)) > 1
+        return self._comparable if action == "compare" else True
 
     def action_compare(self) -> None:
         """The two newest builds side by side."""

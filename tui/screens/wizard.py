@@ -423,11 +423,11 @@ class Wizard(LinesScreen):
         """The build that the step in view measured beside the one before it; elsewhere the two newest."""
         if not isinstance(self.source, LiveRun):
             return
-        step, builds = self.looked_at, self._builds
+        step, kept = self.looked_at, self._builds
         measured = str(step.outputs.get("record")) if step is not None and step.id == "measure" else ""
-        at = builds.index(measured) if measured in builds[:-1] else 0
+        at = kept.index(measured) if measured in kept[:-1] else 0
         network = str(self.source.ctx["network"] or "")
-        cast("Creamtea", self.app).compare(self.source.ctx.project, builds[at + 1], builds[at], network)
+        cast("Creamtea", self.app).compare(self.source.ctx.project, kept[at + 1], kept[at], network)
 
     def action_why(self) -> None:
         """Why this step exists, and all keys."""
