@@ -89,9 +89,9 @@ class Work(Vertical):
         if state != self._read:
             scroll = self.query_one("#notes-scroll", VerticalScroll)
             if state[1]:  # the newest one while the step is at work, the first one afterwards
-                scroll.scroll_end(animate=False)
+                scroll.scroll_end(animate=False, immediate=True)
             elif self._read[:2] != state[:2]:
-                scroll.scroll_home(animate=False)
+                scroll.scroll_home(animate=False, immediate=True)
             self._read = state
 
     def draw(self) -> None:
