@@ -17,9 +17,10 @@ from tui.widgets.form import Form
 from tui.widgets.options import Options
 from tui.widgets.prose import Prose
 from tui.widgets.question import Question
+from tui.widgets.tasks import Tasks
 from tui.widgets.work import Work
 from workflows.core.engine import Back
-from workflows.core.events import Asked, Noted, StepStarted
+from workflows.core.events import Asked, Lines, Noted, StepStarted, TaskChanged
 from workflows.core.failure import Cancelled
 from workflows.core.fields import Filled
 
@@ -563,5 +564,49 @@ def test_a_question_says_when_there_is_more_to_read_before_the_answer() -> None:
         await settled(pilot)
         assert "reason 39" in shown() and "PgDn: more to read" not in shown()
         assert not want._slot.done()
+
+    play(app(source), body)
+
+
+@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)], ids=str)
+def test_twelve_stages_at_once_leave_room_for_lines_of_any_length(size: tuple[int, int]) -> None:
+    stages: list[Item] = [StepStarted(step="build", title="x", command="docker build")]
+    for number in range(9):
+        stages.append(TaskChanged(step="build", task=f"old{number}", title=f"over {number}", state="done"))
+    for number in range(12):
+        stages.append(TaskChanged(step="build", task=f"s{number}", title=f"stage {number}", state="running"))
+    for number in range(15):
+        stages.append(TaskChanged(step="build", task=f"c{number}", title=f"copy {number}", state="waiting"))
+    for number in range(12):
+        stages.append(Lines(step="build", task=f"s{number}", text=("first", "x" * 20_000, "last")))
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        tasks = str(screen.query_one(Tasks).render())
+        shown = tasks.splitlines()
+        assert len(shown) <= size[1] // 2
+        assert sum("◐ stage" in row for row in shown) >= min(12, len(shown)), tasks
+        assert "over" not in tasks
+        work = screen.query_one(Work)
+        assert work.showing_lines and work.pane.size.height >= 5
+        assert screen.check_action("scroll", ("right",)) and not screen.check_action("scroll", ("left",))
+        await pilot.press("right")
+        assert screen.check_action("scroll", ("left",))
+
+    play(app(Staged(stages)), body, size)
+
+
+def test_an_editor_is_left_before_more_is_read() -> None:
+    notes: list[Item] = [Noted(step="build", text=f"reason {number}") for number in range(40)]
+    source, _ = asked("document", "FROM a\n")
+    source.items[1:1] = notes
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        assert "escape, PgDn: more to read" in str(screen.query_one("#ask .form-hint").render())  # type: ignore[attr-defined]
+        await pilot.press("escape")
+        await settled(pilot)
+        top = screen.query_one("#notes-scroll").scroll_offset.y
+        await pilot.press("pagedown")
+        await settled(pilot)
+        assert screen.query_one("#notes-scroll").scroll_offset.y > top
 
     play(app(source), body)

@@ -73,7 +73,7 @@ def _failure(screen: Wizard) -> list[Said]:
 def _shortened(line: str, most: int, screen: Wizard) -> str:
     """A long line without its middle: how it ends says what went wrong. Two rows on a low screen."""
     if screen.has_class("-low"):
-        most = min(most, 2 * screen.size.width - 20)
+        most = min(most, max(40, 2 * screen.size.width - 20))
     return line if len(line) <= most else f"{line[: most * 3 // 5]} … {line[-(most * 2 // 5 - 3) :]}"
 
 
