@@ -26,7 +26,7 @@ damaged_pki dataset_in_image dockerfile editor empty_project engine_error engine
 export file_changed file_too_large file_trouble image_id in_image insecure_url invalid_heap invalid_key
 invalid_keystore invalid_order invalid_params journal key_file_damaged key_file_not_private key_needed
 language listen maintenance missing no_app no_build no_buildkit no_category no_deal no_enclave_challenge no_end
-no_gateway no_hub no_localnet no_market no_match no_npm no_password no_result no_side no_stand_in no_storage
+no_gateway no_hub no_localnet no_market no_match no_npm no_password no_result no_side no_stand_in no_step no_storage
 no_task not_allowed not_authorized not_done not_found not_json npm_integrity packages passphrase project
 public_key_wallet redirected refused_download regions registry_error registry_login reverted scone_volume
 secret_size server_error session_refused sms_database sms_framework sms_refused state system tag
