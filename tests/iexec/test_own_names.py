@@ -29,7 +29,7 @@ language listen maintenance missing no_app no_build no_buildkit no_category no_d
 no_gateway no_hub no_localnet no_market no_match no_npm no_password no_result no_side no_stand_in no_step no_storage
 no_task not_allowed not_authorized not_done not_found not_json npm_integrity packages passphrase project
 public_key_wallet redirected refused_download regions registry_error registry_login reverted scone_volume
-secret_size server_error session_refused sms_database sms_framework sms_refused state system tag
+secret_size server_error session_refused sms_backup sms_database sms_framework sms_refused state system tag
 tag_frameworks_exclusive tag_without_framework tag_without_tee task_not_unset tls_files transaction_replaced
 transaction_reverted unconfirmed unknown_base unknown_network unknown_tag usage vault_key_mismatch volume
 wallet weak_key wrong_enclave_signature wrong_hub wrong_passphrase

@@ -49,6 +49,11 @@ class Database:
         with self._lock:
             return [tuple(row) for row in self._connection.execute(query, values)]
 
+    def copy(self, path: Path) -> None:
+        """A consistent copy without what was deleted, into an empty file that is there."""
+        with self._lock:
+            self._connection.execute("VACUUM INTO ?", (str(path),))
+
     def close(self) -> None:
         """Write everything into the main file and let go of it."""
         with self._lock:

@@ -32,6 +32,7 @@ from workflows.localnet.service import Door, Handler, HttpService
 from workflows.localnet.sharing import Sharing, server_tls
 from workflows.localnet.sms.server import Sms
 from workflows.localnet.storage import Storage
+from workflows.localnet.vault import taken, taken_key
 from workflows.localnet.worker.worker import Worker
 from workflows.sgx.pki import development_pki
 
@@ -42,6 +43,9 @@ Emit = Callable[[Event], None]
 
 _SELLING = ("/workerpoolorder", "/workerpoolorders")  # of the worker and of the market
 _MENDING = (0, 1, 2, 4, 8, 15, 30)  # seconds before each try to have a floor again: an engine may be starting
+# What the SMS knows only when the images of the stages are there; seconds that a client waits for them.
+_OF_STAGES = ("/tee/properties", "/tee/sessions")
+_PATIENCE = 20.0
 
 
 class Localnet:
@@ -53,6 +57,8 @@ class Localnet:
 
     def __init__(self, state: Path, emit: Emit, sharing: Sharing | None = None) -> None:
         self._state = private_dir(state)
+        # before anything is started that would inherit them
+        self._sms_key, self._sms_admin_key = taken_key("CREAMTEA_SMS_KEY"), taken("CREAMTEA_SMS_ADMIN_KEY")
         self._emit = emit
         self._sharing = sharing
         self._door: Door | None = None
@@ -133,7 +139,14 @@ class Localnet:
         sessions = CasClient(cas.url, pki.root_pem, cas.client("sms"))
         storage = Storage(self._state / "storage")
         proxy = ResultProxy(self._state / "storage", lambda: self._reads, storage.files, chain.chain_id)
-        self._sms = sms = Sms(self._state / "sms", lambda: self._reads, sessions.post)
+        self._sms = sms = Sms(
+            self._state / "sms",
+            lambda: self._reads,
+            sessions.post,
+            key=self._sms_key,
+            admin_key=self._sms_admin_key,
+            storage=_path(os.environ.get("CREAMTEA_SMS_STORAGE")),
+        )
         self._opening = Preparation(self._state / "preparation.jsonl", self._open, self._emit)
         for service in (proxy, sms):
             service.app.middlewares.append(self._warm_first)
@@ -262,13 +275,16 @@ class Localnet:
         if self._opens(request):
             failure = self._opening.failure
             self._opening.begin()
+            if request.app is self._sms.app and request.path.startswith(_OF_STAGES):
+                await self._opening.settled(_PATIENCE)
             if failure is not None and request.path in _SELLING:  # it sells nothing that cannot run
                 return web.json_response(failure, status=503)
         return await handler(request)
 
     def _opens(self, request: web.Request) -> bool:
         if request.app is self._sms.app:
-            return request.method not in ("GET", "HEAD", "OPTIONS")
+            gives = request.method not in ("GET", "HEAD", "OPTIONS") and not request.path.startswith("/admin")
+            return gives or request.path.startswith(_OF_STAGES)
         return request.path in _SELLING or request.path.startswith("/tasks/")
 
     async def _open(self, emit: Emit) -> None:
@@ -311,6 +327,10 @@ class Localnet:
             for service in self._running:
                 stack.push_async_callback(service.stop)
             self._running.clear()
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text).expanduser().resolve() if text else None
 
 
 def _import_web3() -> None:

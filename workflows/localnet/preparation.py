@@ -68,6 +68,11 @@ class Preparation:
                 return
             yield line
 
+    async def settled(self, patience: float) -> None:
+        """Wait until it is done or has failed, so many seconds at most."""
+        if self._running is not None:
+            await asyncio.wait({self._running}, timeout=patience)
+
     async def stop(self) -> None:
         """End it where it is."""
         if self._running is not None:

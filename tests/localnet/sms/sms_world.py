@@ -191,8 +191,14 @@ class Client:
 Run = Callable[[Callable[[Client], Awaitable[None]]], None]
 
 
-async def serve(folder: Path, chain: Ledger, body: Callable[[Client], Awaitable[None]]) -> None:
-    """Run `body` against an SMS whose state is in `folder`."""
+async def challenged(sms: Client, signer: Any = POOL, task: str = TASK) -> tuple[int, str]:
+    """Ask for the enclave challenge of a task."""
+    signature = sign_digest(signer, challenge.joined("", task, ""))
+    return await sms.call("POST", f"/tee/challenges/{task}", signature=signature)
+
+
+async def serve(folder: Path, chain: Ledger, body: Callable[[Client], Awaitable[None]], **more: Any) -> None:
+    """Run `body` against an SMS whose state is in `folder`; `more` is for the SMS."""
     posted: list[str] = []
 
     async def post(text: str) -> str:
@@ -201,7 +207,7 @@ async def serve(folder: Path, chain: Ledger, body: Callable[[Client], Awaitable[
         posted.append(text)
         return "hash"
 
-    sms = Sms(folder, lambda: chain, post, tee=STAGES)
+    sms = Sms(folder, lambda: chain, post, tee=STAGES, **more)
     await sms.start()
     try:
         async with aiohttp.ClientSession() as http:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.localnet.sms.sms_world import DEAL, ENCLAVE, POOL, STAGES, TASK, WORKER, Client, Run
+from tests.localnet.sms.sms_world import DEAL, ENCLAVE, POOL, STAGES, TASK, WORKER, Client, Run, challenged
 from workflows.iexec import challenge
 from workflows.iexec.ids import ZERO_HASH
 from workflows.iexec.records import TaskStatus
 from workflows.iexec.signatures import sign_digest
 from workflows.localnet.sms.properties import TeeServices
+from workflows.localnet.sms.store import Store
 
 V59: dict[str, Any] = {
     "teeFramework": "SCONE",
@@ -54,11 +56,6 @@ def test_a_framework_version_is_found_by_its_exact_name() -> None:
     assert STAGES.pipeline() == STAGES.pipeline("v5.9")
     assert STAGES.pipeline("v5.90") is None
     assert TeeServices().pipeline() is None
-
-
-async def challenged(sms: Client, signer: Any = POOL, task: str = TASK) -> tuple[int, str]:
-    signature = sign_digest(signer, challenge.joined("", task, ""))
-    return await sms.call("POST", f"/tee/challenges/{task}", signature=signature)
 
 
 def test_a_task_has_one_challenge_which_outlives_a_restart(on_sms: Run) -> None:
@@ -177,14 +174,28 @@ def test_what_is_no_request_is_400(on_sms: Run) -> None:
     on_sms(body)
 
 
-def test_the_rest_of_the_surface(on_sms: Run) -> None:
+def test_case_50_a_challenge_that_cannot_be_made_is_404(on_sms: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left")
+
     async def body(sms: Client) -> None:
-        assert await sms.status("GET", "/version") == 200
-        assert await sms.call("GET", "/actuator/health") == (200, '{"status": "UP"}')
-        assert await sms.call("POST", "/admin/backup") == (403, "This endpoint is disabled.")
-        assert await sms.status("GET", "/") == 404
+        assert await challenged(sms) == (404, "")
+
+    monkeypatch.setattr(Store, "challenge", full)
+    on_sms(body)
+
+
+def test_case_52_a_challenge_lives_as_long_as_its_task(on_sms: Run, tmp_path: Path) -> None:
+    """The scheduler asks first: the deadline is read from the chain then, not when the session is made."""
+
+    async def body(sms: Client) -> None:
+        sms.chain.change_task(final_deadline=1000)
+        assert (await challenged(sms))[0] == 200
 
     on_sms(body)
+    store = Store(tmp_path / "sms")
+    assert (store.purge(1000), store.purge(1001)) == (0, 1)
+    store.close()
 
 
 def test_deal_is_the_one_of_the_task(on_sms: Run) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from aiohttp import web
 
 from workflows.iexec import challenge
+from workflows.localnet.sms.answers import errors
 from workflows.localnet.sms.authorisation import signed_by
 from workflows.localnet.sms.chain import Chain
 from workflows.localnet.sms.store import Store
@@ -156,11 +157,6 @@ async def preflight(request: web.Request) -> web.Response:
         "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers"),
     }
     return web.Response(headers={name: value for name, value in wanted.items() if value})
-
-
-def errors(status: int, *messages: str) -> web.Response:
-    """The body that the app and requester controllers send."""
-    return web.json_response({"error": list(messages)}, status=status)
 
 
 async def _by_self(address: str, digest: Callable[[], str], signature: str) -> bool:

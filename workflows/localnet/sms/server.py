@@ -10,9 +10,12 @@ from pathlib import Path
 from aiohttp import web
 
 from workflows.localnet.service import Handler, HttpService
+from workflows.localnet.sms.admin_routes import AdminKey, AdminRoutes
+from workflows.localnet.sms.backups import Backups
 from workflows.localnet.sms.chain import Chain
 from workflows.localnet.sms.properties import TeeServices
 from workflows.localnet.sms.secret_routes import SecretRoutes
+from workflows.localnet.sms.status_routes import StatusRoutes
 from workflows.localnet.sms.store import Store
 from workflows.localnet.sms.tee_routes import PostSession, TeeRoutes
 
@@ -26,7 +29,9 @@ class Sms(HttpService):
 
     `post_session(yaml)` hands a session to CAS (see `cas.client.CasClient.post`). `tee` may be replaced while
     the server runs: the images of the stages can be built after the start. `cors` is the real service's open
-    door for browsers on the secret endpoints; what they take is signed.
+    door for browsers on the secret endpoints; what they take is signed. `key` encrypts what is stored, that in
+    `sms.key` unless given; `admin_key` opens /admin, that in `admin.key` unless given, and with neither it is
+    closed. Backups are below `storage`, or else in `backup`.
     """
 
     def __init__(
@@ -39,19 +44,26 @@ class Sms(HttpService):
         provisioning: str = PROVISIONING,
         port: int = 0,
         cors: bool = True,
+        key: bytes | None = None,
+        admin_key: str = "",
+        storage: Path | None = None,
     ) -> None:
         super().__init__(port=port)
         self.tee = tee or TeeServices()
         self._cors = cors
-        self._store = Store(directory)
+        self._store = Store(directory, key)
         self._cleaning: asyncio.Task[None] | None = None
         self.app.middlewares.append(self._cross_origin)
         self.app.add_routes(SecretRoutes(self._store, chain).table())
         routes = TeeRoutes(self._store, chain, lambda: self.tee, post_session, provisioning)
         self.app.add_routes(routes.table())
-        self.app.router.add_get("/version", self._version)
-        self.app.router.add_get("/actuator/health", self._health)
-        self.app.router.add_route("*", "/admin/{rest:.*}", self._admin)
+        self.app.add_routes(StatusRoutes(self._store).table())
+        admin = AdminRoutes(
+            Backups(self._store, storage or directory / "backup"),
+            AdminKey(directory / "admin.key", admin_key),
+        )
+        self.app.middlewares.append(admin.gate)
+        self.app.add_routes(admin.table())
 
     async def start(self) -> None:
         """Listen, and forget expired challenges every hour."""
@@ -76,14 +88,3 @@ class Sms(HttpService):
         if self._cors and "Origin" in request.headers and request.path.startswith(_OPEN_TO_BROWSERS):
             response.headers["Access-Control-Allow-Origin"] = "*"
         return response
-
-    async def _version(self, request: web.Request) -> web.Response:
-        from importlib.metadata import version
-
-        return web.Response(text=f"{version('creamtea')}-SIMULATED")
-
-    async def _health(self, request: web.Request) -> web.Response:
-        return web.json_response({"status": "UP"})
-
-    async def _admin(self, request: web.Request) -> web.Response:
-        return web.Response(status=403, text="This endpoint is disabled.")

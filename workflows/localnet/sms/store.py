@@ -1,13 +1,19 @@
-"""Where the SMS keeps secrets and enclave challenges: SQLite, values AES-GCM, the key in its own file."""
+"""Where the SMS keeps secrets and enclave challenges: SQLite, values AES-GCM, the key apart from it."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import time
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
+from workflows.core.failure import Failed
 from workflows.localnet.database import Database
 from workflows.localnet.vault import Vault
 
@@ -38,12 +44,21 @@ class Challenge:
 class Store:
     """All methods block on the disk: call them through `asyncio.to_thread`.
 
-    Owners (addresses) are lower-cased; web2 names too, requester keys are not.
+    Owners (addresses) are lower-cased; web2 names too, requester keys are not. `key`: that of the values, which
+    is in a file of the directory when none is given.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self._vault = Vault(directory / "sms.key")
+    def __init__(self, directory: Path, key: bytes | None = None) -> None:
+        self.key_file = directory / "sms.key" if key is None else None
+        self._vault = Vault(directory / "sms.key", key)
         self._database = Database(directory / "sms.sqlite", _SCHEMA)
+        try:
+            self._vault.tie(self._database)
+        except BaseException:
+            self._database.close()
+            raise
+        self.initial: Mapping[str, int] = self.counts()
+        self.added: Counter[str] = Counter()
 
     def has(self, kind: Kind, owner: str, name: str = "") -> bool:
         """Whether a secret is there."""
@@ -67,6 +82,7 @@ class Store:
                 "INSERT INTO secrets VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 (*place, self._seal(place, value)),
             )
+            self.added[kind] += done.rowcount
             return done.rowcount == 1
 
     def update(self, kind: Kind, owner: str, name: str, value: str) -> bool:
@@ -100,12 +116,55 @@ class Store:
                     deadline or int(time.time()) + RETENTION,
                 ),
             )
+            self.added["challenge"] += 1
             return made
 
     def purge(self, now: int) -> int:
         """Forget challenges whose deadline is past; how many."""
         with self._database.transaction() as sql:
             return sql.execute("DELETE FROM challenges WHERE deadline < ?", (now,)).rowcount
+
+    def counts(self) -> dict[str, int]:
+        """How many secrets of each kind there are, and challenges under `challenge`."""
+        with self._database.transaction() as sql:
+            rows = sql.execute("SELECT kind, count(*) FROM secrets GROUP BY kind").fetchall()
+            challenges = sql.execute("SELECT count(*) FROM challenges").fetchone()[0]
+        return {**dict(rows), "challenge": challenges}
+
+    def backup(self, path: Path) -> None:
+        """A copy of the database into an empty private file; its values stay sealed under the same key."""
+        self._database.copy(path)
+
+    def restore(self, path: Path, key_file: Path | None) -> None:
+        """Become what a backup holds, in one step: all of it or nothing.
+
+        Its values are sealed anew under the key in use, so this key does not change. `key_file` opens the
+        backup, None when that is our own key. Failed: it is no backup, or does not open.
+        """
+        vault = Vault(key_file) if key_file is not None else self._vault
+        try:
+            # read-only, and nothing that a schema from elsewhere defines is trusted to run
+            source = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
+            with contextlib.closing(source), self._database.transaction() as sql:
+                source.execute("PRAGMA trusted_schema=OFF")
+                sql.execute("DELETE FROM secrets")
+                sql.execute("DELETE FROM challenges")
+                for *place, value in source.execute("SELECT kind, owner, name, value FROM secrets"):
+                    context = json.dumps(place)
+                    row = (*place, self._vault.seal(vault.open(value, context), context))
+                    sql.execute("INSERT INTO secrets VALUES (?, ?, ?, ?)", row)
+                for task, address, key, deadline in source.execute(
+                    "SELECT task, address, key, deadline FROM challenges"
+                ):
+                    context = f"challenge\n{task}"
+                    sealed = self._vault.seal(vault.open(key, context), context)
+                    sql.execute(
+                        "INSERT INTO challenges VALUES (?, ?, ?, ?)", (task, address, sealed, deadline)
+                    )
+        except (sqlite3.Error, TypeError) as error:
+            raise Failed(
+                f"{path.name} cannot be restored: {type(error).__name__}", name="sms_backup"
+            ) from None
 
     def close(self) -> None:
         """Let go of the database."""

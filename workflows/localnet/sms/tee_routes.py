@@ -9,12 +9,13 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from workflows.iexec.ids import address
+from workflows.localnet.sms import answers
 from workflows.localnet.sms.authorisation import AuthorizationError, WorkerpoolAuthorization, check
 from workflows.localnet.sms.chain import Chain
 from workflows.localnet.sms.environment import GenerationError
 from workflows.localnet.sms.properties import FRAMEWORK, FRAMEWORKS, TeeServices
 from workflows.localnet.sms.sessions import make
-from workflows.localnet.sms.store import Store
+from workflows.localnet.sms.store import Challenge, Store
 from workflows.scone.session import Session, render
 
 log = logging.getLogger(__name__)
@@ -51,7 +52,7 @@ class TeeRoutes:
 
     async def framework(self, request: web.Request) -> web.Response:
         """One framework an instance."""
-        return web.json_response(FRAMEWORK)
+        return answers.document(FRAMEWORK)
 
     async def properties(self, request: web.Request) -> web.Response:
         """The stages of a version; without one, of the first that is configured."""
@@ -64,7 +65,7 @@ class TeeRoutes:
             return web.Response(status=404)
         if framework != FRAMEWORK:
             return web.Response(status=409)
-        return web.json_response(services.document(pipeline))
+        return answers.document(services.document(pipeline))
 
     async def challenge(self, request: web.Request) -> web.Response:
         """The address of the task's enclave key, for the scheduler."""
@@ -76,7 +77,7 @@ class TeeRoutes:
         if await asyncio.to_thread(lambda: check(self._chain(), authorization)):
             return web.Response(status=401)
         try:
-            made = await asyncio.to_thread(self._store.challenge, task)
+            made = await asyncio.to_thread(self._challenge, task)
         except Exception as error:
             log.warning("no challenge for task %s: %s", task, type(error).__name__)
             return web.Response(status=404)
@@ -92,22 +93,25 @@ class TeeRoutes:
         if signature is None:
             return web.Response(status=400)
         if not await asyncio.to_thread(authorization.signed_by, signature, authorization.worker):
-            return _error(401, "INVALID_AUTHORIZATION")
+            return answers.error(401, "INVALID_AUTHORIZATION")
         refusal = await asyncio.to_thread(lambda: check(self._chain(), authorization))
         if refusal is not None:
-            return _error(401, f"EXECUTION_NOT_AUTHORIZED_{AuthorizationError(refusal).value}")
+            return answers.error(401, f"EXECUTION_NOT_AUTHORIZED_{AuthorizationError(refusal).value}")
         try:
             made = await asyncio.to_thread(self._make, authorization)
             await self._store_session(render(made))
         except GenerationError as error:
             log.warning("no session: %s: %s", error.name, error.message)
-            return _error(500, error.name)
+            return answers.error(500, error.name)
         except Exception as error:
             log.warning("no session for task %s: %s", authorization.task, type(error).__name__)
-            return _error(500, "SECURE_SESSION_GENERATION_FAILED")
-        return web.json_response(
+            return answers.error(500, "SECURE_SESSION_GENERATION_FAILED")
+        return answers.document(
             {"data": {"sessionId": made.name, "secretProvisioningUrl": self._provisioning}}
         )
+
+    def _challenge(self, task: str) -> Challenge:
+        return self._store.challenge(task, self._chain().view_task(task).final_deadline)
 
     def _make(self, authorization: WorkerpoolAuthorization) -> Session:
         return make(
@@ -126,7 +130,3 @@ class TeeRoutes:
             raise GenerationError(
                 "SECURE_SESSION_STORAGE_CALL_FAILED", f"CAS did not take the session: {type(error).__name__}"
             ) from None
-
-
-def _error(status: int, name: str) -> web.Response:
-    return web.json_response({"error": name}, status=status)
