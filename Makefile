@@ -2,7 +2,7 @@
 BIN := .venv/bin
 RUN := .ci/with-engine $(BIN)
 
-.PHONY: demo test check bench fuzz setup lock
+.PHONY: demo test check bench fuzz sms-conformance setup lock
 
 demo: setup
 	@if [ -t 0 ] && [ -t 1 ]; then exec $(RUN)/creamtea run demo; fi; \
@@ -21,6 +21,12 @@ check: .venv/.ready
 
 bench: setup
 	$(RUN)/python -m tests.bench
+
+# The cases of the SMS against any other, as docs/sms.md says: make sms-conformance URL=http://127.0.0.1:13300
+# Without a URL, against that of a localnet of its own.
+sms-conformance: $(if $(URL),.venv/.ready,setup)
+	SMS_URL=$(URL) SMS_RPC=$(RPC) SMS_HUB=$(HUB) SMS_WALLET=$(WALLET) SMS_ADMIN_KEY_FILE=$(ADMIN_KEY_FILE) \
+		$(if $(URL),,.ci/with-engine) $(BIN)/python -m tests.conformance.sms $(ARGS)
 
 # Every parser against a coverage-guided fuzzer, so many seconds each: make fuzz FUZZ_SECONDS=600
 fuzz: setup
