@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench import measure
+from tests.bench import measure, sms
 
 CREAMTEA = str(Path(sys.executable).with_name("creamtea"))
 ROUNDS = 5
@@ -146,6 +146,8 @@ def main() -> None:
         )  # fmt: skip
         print("\nmeasuring an enclave of 256 MiB")
         measure.main()
+        print("\nthe SMS under load, one process")
+        sms.main()
         print()
         with held(warm):
             workflow(folder, warm)

@@ -21,7 +21,7 @@ from workflows.iexec.records import TaskStatus
 from workflows.iexec.signatures import signer_of
 from workflows.localnet.database import Database
 from workflows.localnet.login import Logins
-from workflows.localnet.service import HttpService
+from workflows.localnet.service import HttpService, read_json
 from workflows.localnet.sms.authorisation import WorkerpoolAuthorization, check
 from workflows.localnet.sms.chain import Chain
 from workflows.localnet.storage import FileStore
@@ -91,7 +91,7 @@ class ResultProxy(HttpService):
         """A token for a worker that the pool's owner authorised for a task."""
         signature = request.headers.get("Authorization", "")
         try:
-            authorization = WorkerpoolAuthorization.of(await request.json())
+            authorization = WorkerpoolAuthorization.of(await read_json(request))
         except ValueError:
             return web.Response(status=400)
         if not await asyncio.to_thread(self._remember, authorization, signature):
@@ -120,7 +120,7 @@ class ResultProxy(HttpService):
         if wallet is None:
             return web.Response(status=401)
         try:
-            model = await request.json()
+            model = await read_json(request)
             task = hash32(model["chainTaskId"])
             archive = base64.b64decode(model["zip"], validate=True)
             digest, signature = (

@@ -8,15 +8,20 @@ checked against a list, so that a web page that points a name of its own here (D
 from __future__ import annotations
 
 import errno
+import json
+import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from workflows.core.failure import Unavailable
+
+log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -34,6 +39,34 @@ class Door:
     address: str
     hosts: tuple[str, ...]
     tls: ssl.SSLContext
+
+
+def _without_the_request(record: logging.LogRecord) -> bool:
+    """Of what is hardly HTTP aiohttp logs the bytes, which may be a signature or a secret: only that it came."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.msg, record.args, record.exc_info = "a request was no HTTP: %s", (type(error).__name__,), None
+    return True
+
+
+log.addFilter(_without_the_request)
+
+
+async def read_json(request: web.Request) -> Any:
+    """The JSON of a request's body, UTF-8 whatever the headers say. ValueError: it is none."""
+    try:
+        return json.loads(await request.read())
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+@web.middleware
+async def _readable(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """400 for a body that is not coded as its headers say."""
+    try:
+        return await handler(request)
+    except web.RequestPayloadError:
+        return web.Response(status=400)
 
 
 class HttpService:
@@ -56,7 +89,7 @@ class HttpService:
         self._door: Door | None = None
         self.port = port
         self.public_port = 0
-        self.app = web.Application(middlewares=[self._check_host], client_max_size=max_body)
+        self.app = web.Application(middlewares=[_readable, self._check_host], client_max_size=max_body)
 
     @property
     def url(self) -> str:
@@ -74,7 +107,7 @@ class HttpService:
 
     async def start(self) -> None:
         """Listen. Unavailable: not at this address."""
-        runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(self.app, access_log=None, logger=log, shutdown_timeout=1.0)
         await runner.setup()
         try:
             self.port = await _listen(runner, LOOPBACK, self.port, self._tls)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from workflows.iexec.ids import address
+from workflows.localnet.service import read_json
 from workflows.localnet.sms import answers
 from workflows.localnet.sms.authorisation import AuthorizationError, WorkerpoolAuthorization, check
 from workflows.localnet.sms.chain import Chain
@@ -87,7 +88,7 @@ class TeeRoutes:
         """A CAS session for a worker; what it holds is decided by the deal on the chain."""
         signature = request.headers.get("Authorization")
         try:
-            authorization = WorkerpoolAuthorization.of(await request.json())
+            authorization = WorkerpoolAuthorization.of(await read_json(request))
         except ValueError:
             return web.Response(status=400)
         if signature is None:

@@ -7,7 +7,6 @@ signed keccak(task ‖ worker). Without a key a stage can only say that it has n
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 import threading
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from aiohttp import web
 from workflows.core.text import clean
 from workflows.iexec.ids import keccak_hex
 from workflows.iexec.signatures import signer_of
-from workflows.localnet.service import HttpService
+from workflows.localnet.service import HttpService, read_json
 
 _STAGES = {"pre": "pre-compute", "post": "post-compute"}
 _CAUSE = re.compile(r"(PRE|POST)_COMPUTE_[A-Z_]{1,60}")
@@ -87,8 +86,8 @@ class Reports(HttpService):
         if expected is None:
             raise web.HTTPNotFound(text="this task is not running\n")
         try:
-            document = json.loads(await request.text())
-        except (ValueError, RecursionError):
+            document = await read_json(request)
+        except ValueError:
             document = None
         if not isinstance(document, dict):
             raise web.HTTPBadRequest(text="not a JSON object\n")
