@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,43 @@ def test_a_signature_of_one_value_does_not_store_another(on_sms: Run) -> None:
         assert await sms.status("POST", f"/apps/{APP}/secrets", "good", signature) == 204
 
     on_sms(body)
+
+
+def test_known_weakness_a_signature_is_good_for_another_kind_another_time_and_to_roll_back(
+    on_sms: Run,
+) -> None:
+    """Kept, as clients of the real service depend on it (docs/sms.md): there is no nonce in what is signed."""
+
+    async def body(sms: Client) -> None:
+        first = sign_digest(REQUESTER, challenge.web2(REQUESTER.address, "foo", "old"))
+        named = f"/secrets/web2?ownerAddress={REQUESTER.address}&secretName=foo"
+        assert await sms.status("POST", named, "old", first) == 204
+        assert await sms.web2("foo", "new", method="PUT") == 204
+        assert await sms.status("PUT", named, "old", first) == 204
+        assert await sms.status("POST", f"/requesters/{REQUESTER.address}/secrets/foo", "old", first) == 204
+
+    on_sms(body)
+
+
+def test_known_weakness_a_database_that_fails_is_409_to_who_posts(
+    on_sms: Run, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Kept for clients (docs/sms.md); whoever only asks, or changes a value, is not told that it exists."""
+    exists = '{"error":["Secret already exists"]}'
+
+    async def body(sms: Client) -> None:
+        other = sqlite3.connect(tmp_path / "sms" / "sms.sqlite")
+        other.execute("DROP TABLE secrets")
+        other.close()
+        assert await sms.web3("value") == 409
+        assert await sms.web2("a", "value") == 409
+        assert await sms.app("value") == (409, exists)
+        assert await sms.requester("a", "value") == (409, exists)
+        assert await sms.web2("a", "value", method="PUT") == 500
+        assert await sms.status("HEAD", f"/apps/{APP}/secrets") == 500
+
+    on_sms(body)
+    assert caplog.text.count("the database failed: OperationalError") == 4
 
 
 def test_secrets_survive_a_restart_and_are_nowhere_in_clear(on_sms: Run, tmp_path: Path) -> None:

@@ -6,7 +6,9 @@ Order of checks: authorisation, key format, size, store. There is no way to read
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
+import sqlite3
 from collections.abc import Callable
 
 from aiohttp import web
@@ -15,7 +17,9 @@ from workflows.iexec import challenge
 from workflows.localnet.sms.answers import errors
 from workflows.localnet.sms.authorisation import signed_by
 from workflows.localnet.sms.chain import Chain
-from workflows.localnet.sms.store import Store
+from workflows.localnet.sms.store import Kind, Store
+
+log = logging.getLogger(__name__)
 
 MAX_SIZE = 4096
 _KEY = re.compile(r"[0-9A-Za-z_-]{1,64}")
@@ -66,7 +70,7 @@ class SecretRoutes:
             return web.Response(status=401)
         if _too_large(value):
             return web.Response(status=413)
-        added = await asyncio.to_thread(self._store.add, "web3", address, "", value)
+        added = await self._add("web3", address, "", value)
         return web.Response(status=204 if added else 409)
 
     async def has_web2(self, request: web.Request) -> web.Response:
@@ -96,7 +100,7 @@ class SecretRoutes:
             return errors(401, _UNAUTHORISED)
         if _too_large(value):
             return errors(413, _TOO_LARGE)
-        added = await asyncio.to_thread(self._store.add, "app", address, "1", value)
+        added = await self._add("app", address, "1", value)
         return web.Response(status=204) if added else errors(409, _EXISTS)
 
     async def has_requester(self, request: web.Request) -> web.Response:
@@ -117,7 +121,7 @@ class SecretRoutes:
             return errors(400, _BAD_KEY)
         if _too_large(value):
             return errors(400, _TOO_LARGE)
-        added = await asyncio.to_thread(self._store.add, "requester", owner, key, value)
+        added = await self._add("requester", owner, key, value)
         return web.Response(status=204) if added else errors(409, _EXISTS)
 
     async def _put_web2(self, request: web.Request, *, update: bool) -> web.Response:
@@ -130,8 +134,16 @@ class SecretRoutes:
         if update:
             updated = await asyncio.to_thread(self._store.update, "web2", owner, name, value)
             return web.Response(status=204 if updated else 404)
-        added = await asyncio.to_thread(self._store.add, "web2", owner, name, value)
+        added = await self._add("web2", owner, name, value)
         return web.Response(status=204 if added else 409)
+
+    async def _add(self, kind: Kind, owner: str, name: str, value: str) -> bool:
+        """Whether it was stored; a database that fails is a no, as with the real service."""
+        try:
+            return await asyncio.to_thread(self._store.add, kind, owner, name, value)
+        except sqlite3.Error as error:
+            log.warning("a secret was not stored, the database failed: %s", type(error).__name__)
+            return False
 
     async def _has(self, address: str) -> web.Response:
         there = await asyncio.to_thread(self._store.has, "web3", address)

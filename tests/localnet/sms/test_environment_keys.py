@@ -1,0 +1,52 @@
+"""Keys of the SMS given by the environment: a localnet takes them, writes them nowhere and hands them to no child."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.sms.wire import Sms
+from workflows.localnet import client
+from workflows.localnet.toolchain import Toolchain
+
+KEY, ADMIN = "5e" * 32, "an admin's key of the environment"
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that came of it."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in children for one in family(int(child)))]
+
+
+@pytest.mark.chain
+def test_a_localnet_takes_its_keys_out_of_the_environment(
+    tmp_path: Path, tools: Toolchain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, storage = tmp_path / "localnet", tmp_path / "storage"
+    monkeypatch.setenv("CREAMTEA_SMS_KEY", KEY)
+    monkeypatch.setenv("CREAMTEA_SMS_ADMIN_KEY", ADMIN)
+    monkeypatch.setenv("CREAMTEA_SMS_STORAGE", str(storage))
+    lease = client.join(state, lambda _: None)
+    try:
+        sms = Sms(str(lease.document["sms"]))
+        assert sms.call("POST", "/admin/backup", headers={"X-API-KEY": "wrong"}).status == 401
+        assert sms.call("POST", "/admin/backup", headers={"X-API-KEY": ADMIN}).status == 201
+        assert [path.name for path in (storage / "work").iterdir()] == ["backup.sql"]
+        pid = int(lease.document["pid"])
+        others = [one for one in family(pid) if one != pid]
+        assert others  # anvil
+        for one in others:
+            environment = Path(f"/proc/{one}/environ").read_bytes()
+            assert b"PATH=" in environment
+            assert KEY.encode() not in environment and ADMIN.encode() not in environment
+        for folder, _, names in os.walk(tmp_path):
+            for path in (Path(folder, name) for name in names):
+                content = path.read_bytes()
+                assert not any(
+                    text in content for text in (KEY.encode(), bytes.fromhex(KEY), ADMIN.encode())
+                ), path
+    finally:
+        lease.close()
+        client.stop(state)
