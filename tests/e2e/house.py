@@ -253,7 +253,7 @@ def localnet(house: House, *words: str) -> Iterator[dict[str, Any]]:
 def stages(status: Mapping[str, Any]) -> set[str]:
     """The images that a localnet made for its own stages, once a task was asked for."""
     try:
-        with urllib.request.urlopen(f"{status['sms']}/tee/properties/scone/v5.9", timeout=10) as answer:
+        with urllib.request.urlopen(f"{status['sms']}/tee/properties/scone/v5.9", timeout=60) as answer:
             found = json.load(answer)
     except urllib.error.HTTPError:
         return set()

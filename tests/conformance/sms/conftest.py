@@ -18,6 +18,7 @@ from eth_account import Account
 from tests.conformance.sms.onchain import World
 from tests.conformance.sms.report import Cases
 from tests.conformance.sms.wire import Sms
+from workflows.core.events import Event
 from workflows.iexec.poco import Poco
 from workflows.localnet import client
 from workflows.localnet.genesis import account
@@ -26,7 +27,7 @@ HERE = Path(__file__).parent
 URL = os.environ.get("SMS_URL", "").rstrip("/")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def localnet(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Any] | None]:
@@ -36,21 +37,41 @@ def localnet(
         return
     request.getfixturevalue("tools")
     state = tmp_path_factory.mktemp("conformance") / "localnet"
-    lease = client.join(state, lambda _: None)
+    lease = client.join(state, quiet)
+    document = dict(lease.document)
     try:
-        yield dict(lease.document)
+        yield document
+        stages = Sms(document["sms"]).call("GET", "/tee/properties/SCONE")
     finally:
         lease.close()
         client.stop(state)
+    if stages.status == 200:
+        remove_images(state, [stages.json()[f"{name}ComputeProperties"]["image"] for name in ("pre", "post")])
 
 
-@pytest.fixture(scope="session")
+def remove_images(state: Path, stages: list[str]) -> None:
+    """What a localnet with a development root of its own leaves in the engine."""
+    from workflows.containers.engine import Engine
+    from workflows.localnet.images import stand_in
+
+    engine = Engine.connect()
+    base = stand_in(engine, "python", quiet, root_pem=(state / "keys" / "root.pem").read_bytes())
+    for image in (*stages, base.image):
+        engine.remove(image, force=True)
+    engine.close()
+
+
+def quiet(_: Event) -> None:
+    pass
+
+
+@pytest.fixture(scope="package")
 def sms(localnet: dict[str, Any] | None) -> Sms:
     """The SMS under test."""
     return Sms(URL if localnet is None else localnet["sms"])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def world(localnet: dict[str, Any] | None) -> World:
     """A chain on which the suite owns things."""
     if localnet is not None:

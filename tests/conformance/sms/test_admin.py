@@ -39,7 +39,9 @@ def key(localnet: dict[str, Any] | None) -> str:
 
 
 @case(61)
-def test_without_a_key_of_the_servers(sms: Sms) -> None:
+def test_without_a_key_of_the_servers(sms: Sms, localnet: dict[str, Any] | None) -> None:
+    if localnet is not None:
+        (Path(localnet["state_dir"]) / "sms" / "admin.key").unlink(missing_ok=True)
     for presented in (None, "any"):
         said = admin(sms, presented)
         if said.status == 401:
