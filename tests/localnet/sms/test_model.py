@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings, stateful
+from hypothesis import HealthCheck, Phase, settings, stateful
 from hypothesis import strategies as st
 
 from tests.conformance.sms import wire
@@ -158,8 +158,13 @@ class Model(stateful.RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
 
+# Not shrunk: each step is some requests, and what failed is short enough to read.
 Model.TestCase.settings = settings(
-    max_examples=10, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=10,
+    stateful_step_count=20,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
 )
 TestModel = Model.TestCase
 
