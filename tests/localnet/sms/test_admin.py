@@ -208,6 +208,7 @@ def test_a_restore_closes_secrets_and_a_second_operation_is_429(state: Path) -> 
         )
         try:
             while (await sms.status("HEAD", HEAD + "x")) != 503:
+                assert not restore.done()
                 await asyncio.sleep(0.005)
             for path in ("/tee/framework", "/secrets/web3", "/apps/x", "/requesters", "/tee"):
                 assert await sms.call("GET", path) == (503, MAINTENANCE)
