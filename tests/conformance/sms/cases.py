@@ -72,6 +72,7 @@ TITLES = {
 
 _TEE = "tests/localnet/sms/test_tee.py::"
 _SESSIONS = "tests/localnet/sms/test_sessions.py::"
+_TABLE = "tests/localnet/sms/test_session_table.py::"
 # What no client can bring about or see, whole (no test here has the number) or in part: which of our tests shows it.
 ELSEWHERE = {
     49: ("a deal that cannot be read", _TEE + "test_a_challenge_is_refused_for_the_same_reasons"),
@@ -83,7 +84,7 @@ ELSEWHERE = {
     58: ("no task description", _SESSIONS + "test_what_else_is_refused_has_a_name_too"),
     59: (
         "the values themselves, which only the enclaves see",
-        _SESSIONS + "test_the_json_form_gives_todays_session",
+        _TABLE + "test_the_session_is_the_one_that_iexecs_sms_makes",
     ),
     60: ("a deal that cannot be read", _TEE + "test_a_session_is_refused_with_the_first_reason"),
 }
