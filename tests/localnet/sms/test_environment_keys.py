@@ -25,6 +25,7 @@ def test_a_localnet_takes_its_keys_out_of_the_environment(
     tmp_path: Path, tools: Toolchain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state, storage = tmp_path / "localnet", tmp_path / "storage"
+    storage.mkdir(mode=0o755)
     monkeypatch.setenv("CREAMTEA_SMS_KEY", KEY)
     monkeypatch.setenv("CREAMTEA_SMS_ADMIN_KEY", ADMIN)
     monkeypatch.setenv("CREAMTEA_SMS_STORAGE", str(storage))
@@ -34,6 +35,7 @@ def test_a_localnet_takes_its_keys_out_of_the_environment(
         assert sms.call("POST", "/admin/backup", headers={"X-API-KEY": "wrong"}).status == 401
         assert sms.call("POST", "/admin/backup", headers={"X-API-KEY": ADMIN}).status == 201
         assert [path.name for path in (storage / "work").iterdir()] == ["backup.sql"]
+        assert storage.stat().st_mode & 0o777 == 0o755  # a folder of the user's keeps its mode
         pid = int(lease.document["pid"])
         others = [one for one in family(pid) if one != pid]
         assert others  # anvil

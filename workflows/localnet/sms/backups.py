@@ -48,7 +48,7 @@ class Backups:
 
     def create(self) -> None:
         """The state of now as `work/backup.sql`, in place of the one before."""
-        work = private_dir(self._storage / WORK)
+        work = private_dir(self._root() / WORK)
         handle, name = tempfile.mkstemp(prefix=f".{BACKUP}.", dir=work)
         os.close(handle)
         written = Path(name)
@@ -87,9 +87,15 @@ class Backups:
             path.unlink()
         sync_dir(place)
 
+    def _root(self) -> Path:
+        """The storage; one that is there keeps its mode, as it may be a place that serves others too."""
+        if not self._storage.exists():
+            private_dir(self._storage)
+        return self._storage.resolve()
+
     def _there(self, folder: str) -> Path:
         """A folder of the storage; links lead out of it as little as `..` does."""
-        root = private_dir(self._storage).resolve()
+        root = self._root()
         place = (root / folder).resolve()
         if not place.is_relative_to(root) or not place.is_dir():
             raise LookupError("no such folder in the storage")

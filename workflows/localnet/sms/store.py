@@ -126,10 +126,11 @@ class Store:
 
     def counts(self) -> dict[str, int]:
         """How many secrets of each kind there are, and challenges under `challenge`."""
-        with self._database.transaction() as sql:
-            rows = sql.execute("SELECT kind, count(*) FROM secrets GROUP BY kind").fetchall()
-            challenges = sql.execute("SELECT count(*) FROM challenges").fetchone()[0]
-        return {**dict(rows), "challenge": challenges}
+        rows = self._database.all(
+            "SELECT kind, count(*) FROM secrets GROUP BY kind "
+            "UNION ALL SELECT 'challenge', count(*) FROM challenges"
+        )
+        return {str(kind): int(str(number)) for kind, number in rows}
 
     def backup(self, path: Path) -> None:
         """A copy of the database into an empty private file; its values stay sealed under the same key."""
