@@ -16,7 +16,7 @@ import workflows.commands
 from workflows.core.command import Command
 from workflows.core.discovery import discover
 from workflows.core.failure import Cancelled, Failed, Missing
-from workflows.core.text import clean
+from workflows.core.text import clean, is_text
 
 if TYPE_CHECKING:  # a command that is no run does not wait for what runs take
     from workflows.core.catalog import Catalog
@@ -241,6 +241,8 @@ def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
     folder = demo_project(options) if workflow == "demo" else options.project.expanduser().resolve()
     if not folder.is_dir():
         raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
+    if not is_text(str(folder)):
+        raise Missing(f"the name of {str(folder)!a} is not UTF-8", "rename the folder", name="project_name")
     ctx = Context(folder, Journal(folder), Manifest(folder), workflow=workflow)
     # Known before their own steps ask for them: where it goes, and what the image is built without.
     for name in ("network", *APART):

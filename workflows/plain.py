@@ -138,7 +138,7 @@ class PlainPrinter:
 
     def _failed_log(self) -> None:
         for task, lines in self._lines.items():
-            self._say(f"  ── {self._titles.get(task, task)}")
+            self._say(f"  ── {_short(self._titles.get(task, task))}")
             for line in lines:
                 self._say(f"    {line}")
 

@@ -114,7 +114,7 @@ CASES = {
     "bad heap": (swap(IEXEC, "=1G", "=1GB"), "error", 2, "not a size"),
     "dlopen": (swap(IEXEC, "ENV ", "ENV SCONE_ALLOW_DLOPEN=2 "), "warning", 2, "nobody checked"),
     "secret mount": (swap(IEXEC, "RUN SCONE", "RUN --mount=type=secret,id=x SCONE"), "error", 3, "session"),
-    "heredoc": (swap(IEXEC, "COPY ./src", "RUN <<EOF\nls\nEOF\nCOPY ./src"), "error", 4, "heredoc"),
+    "heredoc": (swap(IEXEC, "COPY ./src", "RUN <<EOF\nls\nEOF\nCOPY ./src"), "warning", 4, "heredoc"),
     "secret variable": (swap(IEXEC, "ENV ", "ENV DB_PASSWORD=x "), "error", 2, "DB_PASSWORD"),
     "add from afar": (swap(IEXEC, "COPY ./src", "ADD https://x.org/y /y\nCOPY ./src"), "warning", 4, "fetched"),
     "no such stage": (swap(IEXEC, "COPY ./src", "COPY --from=b /x /x\nCOPY ./src"), "error", 4, "no stage b"),

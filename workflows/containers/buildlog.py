@@ -16,7 +16,7 @@ from workflows.containers.classic import ClassicLog
 from workflows.containers.vertices import Vertices, data_of
 from workflows.core.events import Event, Lines, now
 from workflows.core.failure import Failed
-from workflows.core.text import LineCutter, clean
+from workflows.core.text import LineCutter, clean, shorten
 
 _NOISE = re.compile(r"(?:failed to solve(?: with frontend [\w.]+)?|failed to create LLB definition): ")
 _EXIT = re.compile(
@@ -28,17 +28,18 @@ _EXIT = re.compile(
 _BUILT = re.compile(r"Successfully built ([0-9a-f]{12,64})\s*")
 _STATUS = ("vertexes", "statuses", "logs", "warnings")
 _MAX_RECORD = 32 << 20
+_MOST = 160  # characters of an instruction in a message: a step that takes a fingerprint is one long line
 
 
 class BuildFailed(Failed):
     """A build ended with an error.
 
     `instruction` is the one that failed (empty when none did), `reason` why, `lines` the last lines of its
-    own output; the message holds all three.
+    own output; the message holds all three, of a long instruction its beginning.
     """
 
     def __init__(self, reason: str, hint: str, *, instruction: str = "", lines: tuple[str, ...] = ()) -> None:
-        head = [f"{instruction} failed: {reason}" if instruction else reason]
+        head = [f"{shorten(instruction, _MOST, 0)} failed: {reason}" if instruction else reason]
         super().__init__("\n  │ ".join([*head, *lines]), hint, name="build_failed")
         self.instruction = instruction
         self.reason = reason

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from workflows.containers import ignore
 from workflows.containers.dockerfile import Change, bases, rewrite_from
 from workflows.containers.hygiene import CLOSED, Secret, judge
 from workflows.core.failure import Failed
@@ -82,7 +83,14 @@ class Context:
     def _judged(self) -> Iterator[tuple[str, Secret | None]]:
         from docker.utils.build import PatternMatcher
 
-        matcher = PatternMatcher([*self._ignored(), *self.apart, *CLOSED, *(f"**/{name}" for name in CLOSED)])
+        matcher = PatternMatcher(
+            [
+                *ignore.rules(self.folder, self._rules()),
+                *self.apart,
+                *CLOSED,
+                *(f"**/{name}" for name in CLOSED),
+            ]
+        )
         try:
             found = sorted(matcher.walk(str(self.folder)))
         except OSError as error:
@@ -92,15 +100,7 @@ class Context:
         return ((path, judge(self.folder, path)) for path in allowed)
 
     def _rules(self) -> tuple[str, str]:
-        return f"{self.name}.dockerignore", ".dockerignore"
-
-    def _ignored(self) -> list[str]:
-        for name in self._rules():
-            file = self.folder / name
-            if file.is_file():
-                lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-                return [line for line in lines if line.strip() and not line.startswith("#")]
-        return []
+        return f"{self.name}{ignore.NAME}", ignore.NAME
 
 
 def secrets_in(context: Context) -> list[Secret]:

@@ -143,6 +143,7 @@ TYPES: dict[str, type[Event]] = {
 
 _COMMON = ("at", "run", "step")
 _AS_IT_IS = ("outputs", "default")  # values for programs, and documents that a person edits
+_ONE_LINE = ("task", "title", "detail")  # a file's name may hold line ends
 
 
 def harmless(event: Event) -> Event:
@@ -150,7 +151,10 @@ def harmless(event: Event) -> Event:
     changed = {}
     for field in fields(event):
         value = getattr(event, field.name)
-        if field.name not in _AS_IT_IS and (cleaned := _cleaned(value)) != value:
+        if field.name in _AS_IT_IS:
+            continue
+        one_line = isinstance(value, str) and field.name in _ONE_LINE
+        if (cleaned := clean(value) if one_line else _cleaned(value)) != value:
             changed[field.name] = cleaned
     return replace(event, **changed) if changed else event
 

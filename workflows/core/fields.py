@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from workflows.core.text import is_text
+
 if TYPE_CHECKING:
     from workflows.core.step import Context
 
@@ -93,6 +95,8 @@ class Field:
             value = value.strip()
         elif self.kind in ("text", "choice", "path") and value is not None:
             value = str(value)  # a number that somebody wrote into the manifest
+        if isinstance(value, str) and not is_text(value):
+            raise ValueError(f"{value!a:.80} is not UTF-8 text")
         if value in ("", None):
             if self.required and self.kind != "confirm":
                 raise ValueError(f"{self.label} is needed")

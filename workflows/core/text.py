@@ -34,6 +34,15 @@ def clean(line: str) -> str:
     return text if len(text) <= MAX_LINE else text[:MAX_LINE] + " …"
 
 
+def is_text(value: str) -> bool:
+    """Whether a value can be written down: a path or an argument whose bytes are no UTF-8 cannot."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class LineCutter:
     """Cuts a byte stream into clean lines; a carriage return replaces the line so far, as on a terminal."""
 

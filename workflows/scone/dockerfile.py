@@ -20,7 +20,7 @@ from workflows.scone.catalogue import Entry
 from workflows.scone.findings import Finding
 from workflows.scone.instructions import entrypoint, join
 from workflows.scone.lint import check
-from workflows.scone.manifests import Language
+from workflows.scone.manifests import INTERPRETERS, SUFFIXES, Language
 from workflows.scone.project import Project
 from workflows.scone.regions import APP, Kind, Region, plan
 from workflows.scone.retrofit import changes, protect
@@ -30,7 +30,6 @@ __all__ = [
 ]  # fmt: skip
 
 RUNTIME, PROTECT = "runtime", "protect"
-_INTERPRETERS: dict[Language, str] = {"python": "python3", "node": "node"}
 _NPM = ("bash", "nodejs-npm")  # what iExec's Node base lacked
 _WIDTH = 100
 _EPOCH = 315619200  # 1980-01-02: the earliest day that a zip archive can hold in every time zone
@@ -42,7 +41,7 @@ def default_entrypoint(project: Project) -> str:
         raise Missing(
             f"what to start is not clear: {project.why}", "Say it with --entrypoint.", name="entrypoint"
         )
-    return join([_INTERPRETERS[project.language], f"{APP}/{project.entries[0]}"])
+    return join([INTERPRETERS[project.language], f"{APP}/{project.entries[0]}"])
 
 
 def heap_of(text: str) -> int | None:
@@ -88,8 +87,9 @@ def draft(
             f"Choose a runtime image for {project.language}.",
             name="base_image",
         )
-    words = (entrypoint or default_entrypoint(project)).split()
+    words = project.command((entrypoint or default_entrypoint(project)).split(), APP)
     command = join(words)
+    _there(words, project)
     chosen = plan(regions or {}, project.folders)
     encrypted = [region for region in chosen if region.kind == "encrypted"]
     home = "/" if any(region.source == "." for region in encrypted) else APP
@@ -116,6 +116,19 @@ def draft(
     return "\n\n".join(parts) + "\n"
 
 
+def _there(words: Sequence[str], project: Project) -> None:
+    """Missing when the command names code of the app that is not in the folder."""
+    for word in words:
+        path = PurePosixPath(word)
+        inside = path.is_relative_to(APP) and path.suffix in SUFFIXES
+        if inside and str(path.relative_to(APP)) not in (*project.files, *project.data):
+            raise Missing(
+                f"the entrypoint starts {word}, and there is no {path.relative_to(APP)} to go into the image",
+                "The project's folder becomes /app: name a file that is in it. Quotes have no meaning here.",
+                name="entrypoint",
+            )
+
+
 def _head(project: Project, entry: Entry) -> str:
     lines = [
         f"# {project.name}, for an SGX enclave with SCONE.",
@@ -128,7 +141,7 @@ def _head(project: Project, entry: Entry) -> str:
 
 def _base(line: str, language: Language, heap: int) -> str:
     return (
-        f"# A base that SCONE prepared: its {_INTERPRETERS[language]} starts inside an enclave.\n{line}\n\n"
+        f"# A base that SCONE prepared: its {INTERPRETERS[language]} starts inside an enclave.\n{line}\n\n"
         "# The memory of the enclave. It is measured: another size is another MRENCLAVE.\n"
         f"ENV SCONE_HEAP={sizes.show(heap)}"
     )

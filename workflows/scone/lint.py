@@ -14,8 +14,10 @@ from workflows.scone import catalogue, instructions, lint_files, lint_protection
 from workflows.scone import heap as sizes
 from workflows.scone.findings import LEVELS, Finding, error, info, warning
 from workflows.scone.instructions import Instruction, Stage
+from workflows.scone.manifests import INTERPRETERS
 
 _PROGRAMS = re.compile(r"(pip3?|python3?(?:\.\d+)?|node|npm|npx|yarn)")
+_INTERPRETER = re.compile(r"(python|pypy)[\d.]*|node(js)?")
 _NATIVE = re.compile(r"nodejs(-npm|-current)?|npm|python[23]?(\.\d+)?")
 _SHELLS = ("sh", "bash", "ash", "dash", "env")
 _GUARD = re.compile(r"command -v \w+ \|\|")
@@ -48,7 +50,7 @@ def check(
         return found if any(one.level == "error" for one in found) else [*found, nothing]
     lineage = instructions.lineage(all_stages[-1], all_stages)
     whole = [item for stage in lineage for item in stage.body]
-    found += _entrypoint(text, whole)
+    found += _entrypoint(text, whole, catalogue.find(lineage[0].base), context_files)
     found += _bases(all_stages, lineage[0], local)
     found += lint_protection.check(all_stages)
     for stage in all_stages:
@@ -84,7 +86,9 @@ def _directives(text: str) -> Iterator[Finding]:
         )
 
 
-def _entrypoint(text: str, whole: Sequence[Instruction]) -> Iterator[Finding]:
+def _entrypoint(
+    text: str, whole: Sequence[Instruction], entry: catalogue.Entry | None, context_files: Collection[str]
+) -> Iterator[Finding]:
     last = next((item for item in reversed(whole) if item.name == "ENTRYPOINT"), None)
     try:
         command = instructions.entrypoint(text)
@@ -106,13 +110,30 @@ def _entrypoint(text: str, whole: Sequence[Instruction]) -> Iterator[Finding]:
             f"ENTRYPOINT starts {program.name}, which is no SCONE program",
             "Start the interpreter itself: the enclave begins with it.",
         )
+    elif entry is not None and entry.language in INTERPRETERS and not _INTERPRETER.fullmatch(program.name):
+        own = INTERPRETERS[entry.language]
+        yield error(
+            last.line,
+            f"ENTRYPOINT starts {clean(first)}, and the enclave of this base is {own}",
+            f'Start the interpreter itself, as in ["{own}", "/app/…"]. A compiled program needs SCONE\'s cross '
+            "compilers instead, and a base without an interpreter.",
+        )
     elif program.is_absolute() and program.parent != PurePosixPath("/usr/local/bin"):
         yield warning(
             last.line,
             f"{program} may not be SCONE's: its interpreters are in /usr/local/bin",
             f"Write {program.name}, or /usr/local/bin/{program.name}.",
         )
-    if rest and not any(word.startswith("/") for word in rest):
+    module = rest[rest.index("-m") + 1] if "-m" in rest[:-1] else ""
+    own_module = module.replace(".", "/")
+    inside = {f"{own_module}.py", f"{own_module}/__init__.py", f"{own_module}/__main__.py"}
+    if module and (file := next((path for path in context_files if path in inside), None)):
+        yield error(
+            last.line,
+            f"python -m {clean(module)} finds nothing: a session starts in /, not in WORKDIR",
+            f"Start the file by its whole path, as in /app/{clean(file)}.",
+        )
+    elif rest and not any(word.startswith("/") for word in rest):
         yield warning(
             last.line,
             "ENTRYPOINT names no file with its whole path",
@@ -165,6 +186,12 @@ def _runs(stage: Stage, all_stages: Sequence[Stage], stand_in: bool) -> Iterator
     entry = catalogue.find(lineage[0].base)
     mode = instructions.environment([item for other in lineage for item in other.body]).get("SCONE_MODE")
     for item in stage.body:
+        if item.heredoc:
+            yield warning(
+                item.line,
+                "a heredoc: engines before Docker 23 do not know it",
+                "Join the commands with && and \\, or COPY a file.",
+            )
         if item.name != "RUN":
             continue
         if "type=secret" in (mount := item.flags.get("mount", "")) or "type=ssh" in mount:
@@ -172,10 +199,6 @@ def _runs(stage: Stage, all_stages: Sequence[Stage], stand_in: bool) -> Iterator
                 item.line,
                 "RUN --mount of a secret: the engine's API gives a build no session for it",
                 "Fetch the private parts before the build, into the project.",
-            )
-        if item.heredoc:
-            yield error(
-                item.line, "a heredoc: older engines do not know it", "Join the commands with && and \\."
             )
         added = packages.added_by_apk(item.value)
         if added and not _GUARD.search(item.value):

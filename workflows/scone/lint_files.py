@@ -36,7 +36,7 @@ def check(
             elif item.name in ("COPY", "ADD") and item.stage:
                 yield from _from_stage(item, all_stages)
             elif item.name in ("COPY", "ADD"):
-                for source in item.words[:-1]:
+                for source in () if item.heredoc else item.words[:-1]:
                     brought = [path for path in context_files if matches(source, path)]
                     copied.update(brought)
                     apart = {path: why for path, why in left_out.items() if _named(source, path)}

@@ -16,6 +16,7 @@ from workflows.core.text import clean, plural
 Language = Literal["python", "node"]
 
 SUFFIXES: dict[str, Language] = {".py": "python", ".js": "node", ".mjs": "node", ".cjs": "node"}
+INTERPRETERS: dict[Language, str] = {"python": "python3", "node": "node"}
 LARGEST = 2**20  # bytes of a manifest that are read
 
 _TITLES: dict[Language, str] = {"python": "Python", "node": "JavaScript"}

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from workflows.containers.ignore import Ignored
 from workflows.core.failure import Missing
 from workflows.core.text import clean, plural
 from workflows.scone import data, manifests, unwanted
-from workflows.scone.manifests import SUFFIXES, Language
+from workflows.scone.manifests import INTERPRETERS, SUFFIXES, Language
 
 MOST_FILES = 20_000
 _KEY_HEAD = 2**16
@@ -59,6 +60,17 @@ class Project:
         """All that is there, the left out too: what a `COPY . .` could bring."""
         return (*self.files, *self.data, *self.excludes, *self.dockerfiles)
 
+    def command(self, words: Sequence[str], folder: str) -> list[str]:
+        """The words with the project's files by their paths in the image, where it lies in `folder`: a session
+        starts in `/`. A script that would be started itself gets its interpreter in front: that is the enclave."""
+        place = PurePosixPath(folder)
+        found = [
+            str(place / word) if str(PurePosixPath(word)) in self.files and not word.startswith("/") else word
+            for word in words
+        ]
+        language = SUFFIXES.get(PurePosixPath(found[0]).suffix) if found else None
+        return [INTERPRETERS[language], *found] if language else [*words[:1], *found[1:]]
+
     @property
     def folders(self) -> tuple[str, ...]:
         """Every folder with something in it that goes into the image: the choices for a region."""
@@ -97,8 +109,9 @@ def look(root: Path, chosen: Language | None = None) -> Project:
             size += entry.stat(follow_symlinks=False).st_size
     apart = data.find(root, paths)
     if not paths and not dockerfiles:
+        hidden = f": {left_out[0].path} stays out of the image ({left_out[0].why})" if left_out else ""
         raise Missing(
-            f"there is nothing to run in {clean(str(root))}",
+            f"there is nothing to run in {clean(str(root))}{hidden}",
             "Put your app there, or try the sample first: creamtea run demo.",
             name="empty_project",
         )
@@ -182,6 +195,7 @@ def is_dockerfile(path: str) -> bool:
 
 def _walk(root: Path) -> Iterator[tuple[os.DirEntry[str], str, tuple[str, bool] | None]]:
     """Every file, and every path that stays out with (why, dangerous); those folders are not entered."""
+    ignored = Ignored(root)
     waiting = [""]
     while waiting:
         folder = waiting.pop()
@@ -192,12 +206,18 @@ def _walk(root: Path) -> Iterator[tuple[os.DirEntry[str], str, tuple[str, bool] 
         inner = []
         for entry in found:
             path = f"{folder}/{entry.name}" if folder else entry.name
-            reason = _reason(root, entry, path)
+            reason = _reason(root, entry, path) or _ignored(ignored, entry, path)
             if reason is None and entry.is_dir(follow_symlinks=False):
                 inner.append(path)
             else:
                 yield entry, path, reason
         waiting += reversed(inner)
+
+
+def _ignored(ignored: Ignored, entry: os.DirEntry[str], path: str) -> tuple[str, bool] | None:
+    """(why, False) when the project's own .dockerignore keeps an entry out."""
+    hidden = ignored.folder(path) if entry.is_dir(follow_symlinks=False) else ignored.file(path)
+    return ("named in .dockerignore", False) if hidden else None
 
 
 def _reason(root: Path, entry: os.DirEntry[str], path: str) -> tuple[str, bool] | None:
@@ -212,6 +232,8 @@ def _reason(root: Path, entry: os.DirEntry[str], path: str) -> tuple[str, bool] 
             inside = full.resolve().is_relative_to(root.resolve())
         except (OSError, RuntimeError):  # a loop
             inside = False
+        if inside and not full.exists():
+            return "a link that leads nowhere", False
         return None if inside else ("a link that leads out of the project", False)
     if not os.access(full, os.R_OK):
         return "cannot be read", False

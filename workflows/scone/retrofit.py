@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from workflows.core.failure import Missing
+from workflows.containers.dockerfile import directives, expand
+from workflows.containers.reference import Reference
+from workflows.core.failure import Failed, Missing
 from workflows.core.text import clean
 from workflows.scone import catalogue, instructions, protection, shell
 from workflows.scone import heap as sizes
@@ -17,6 +19,7 @@ from workflows.scone.lint import unknown
 from workflows.scone.project import Project
 from workflows.scone.regions import APP, Kind, plan
 
+_FRONTEND = re.compile(r"#\s*syntax\s*=\s*(?:docker\.io/)?docker/dockerfile(?::\S+)?", re.IGNORECASE)
 _ROOT = ("", "root", "0", "0:0", "root:root")
 _NAME = re.compile(r"[a-z_][a-z0-9_-]*")
 _MADE = re.compile(r"\b(?:adduser|useradd|addgroup|groupadd|usermod)\b")
@@ -45,7 +48,7 @@ def protect(
     read = instructions.read(text)
     all_stages = instructions.stages(read)
     if not all_stages:
-        raise Missing("the Dockerfile has no FROM", "Let creamtea draft one.", name="dockerfile")
+        raise Missing("the Dockerfile has no FROM", "Remove it, and creamtea drafts one.", name="dockerfile")
     if any(item.name == "RUN" and shell.protects(item.value) for item in read):
         return text
     if regions and "encrypted" in regions.values():
@@ -67,9 +70,17 @@ def protect(
     edits = [(_started(body, all_stages[-1]), f"ENTRYPOINT {json.dumps(words, ensure_ascii=False)}")]
     edits += [(item, "") for item in body if heap is not None and _sets_heap(item)]
     edits.append((_from(read, line[0]), "\n".join(_base(line[0], entry, body, heap))))
+    others = [stage for stage in all_stages if stage not in line and _same_language(stage, entry)]
+    edits += [(_from(read, stage), "\n".join(_head(stage, entry))) for stage in others]
     for item, new in sorted(edits, key=lambda edit: edit[0].line, reverse=True):
         if " ".join(new.split()) != " ".join(f"{item.name} {item.value}".split()):
             lines[item.line - 1 : item.last] = new.split("\n") if new else []
+    if not any(item.heredoc for item in read):
+        lines = [one for one in lines[: read[0].line - 1] if not _FRONTEND.fullmatch(one.strip())] + lines[
+            read[0].line - 1 :
+        ]
+    if directives(text).get("escape") == "`":
+        ending = [part.replace("\\\n", "`\n") for part in ending]
     return "\n".join([*lines, *ending]) + "\n"
 
 
@@ -78,17 +89,24 @@ def changes(before: str, after: str) -> Iterator[tuple[str, str]]:
     old, new = (instructions.stages(instructions.read(text)) for text in (before, after))
     if not old or len(old) != len(new):
         return
-    was, now = (instructions.lineage(every[-1], every) for every in (old, new))
-    if was[0].base != now[0].base:
-        entry = catalogue.find(now[0].base)
+    if (syntax := directives(before).get("syntax")) and "syntax" not in directives(after):
+        yield (
+            f"# syntax={clean(syntax)} is left out",
+            "the engine would fetch that frontend first; its own reads all there is here",
+        )
+    replaced = {one.base: two.base for one, two in zip(old, new, strict=True) if one.base != two.base}
+    for base, other in replaced.items():
+        entry = catalogue.find(other)
         what = f" ({entry.language.capitalize()} {entry.version})" if entry else ""
         yield (
-            f"FROM {clean(was[0].base)} is replaced by {clean(now[0].base)}{what}",
+            f"FROM {clean(base)} is replaced by {clean(other)}{what}",
             "only SCONE's own interpreters start in an enclave: see that your code runs on this version",
         )
-        if made := _accounts([item for stage in was for item in stage.body]):
-            users = ", ".join(dict.fromkeys(name for _, name in made))
-            yield f"{users} is made where the new base lacks it", "your USER stays as it is"
+    was, now = (instructions.lineage(every[-1], every) for every in (old, new))
+    made = _accounts([item for stage in was for item in stage.body])
+    if made and was[0].base != now[0].base:
+        users = ", ".join(dict.fromkeys(name for _, name in made))
+        yield f"{users} is made where the new base lacks it", "your USER stays as it is"
     for stage in was:
         for item in stage.body:
             if item.name in ("ENTRYPOINT", "CMD") and stage is was[-1]:
@@ -159,15 +177,14 @@ def _words(body: Sequence[Instruction], project: Project) -> list[str]:
             "the Dockerfile starts nothing that can run without a shell",
             'Give it an ENTRYPOINT in exec form, for example ENTRYPOINT ["python3", "/app/app.py"].',
         )
-    folder = PurePosixPath("/")
+    folder, values = PurePosixPath("/"), dict[str, str]()
     for item in body:
-        if item.name == "WORKDIR" and "$" not in item.value:
-            folder /= item.value.strip().strip("\"'")
-    return [words[0], *(str(folder / word) if _file(word, project) else word for word in words[1:])]
-
-
-def _file(word: str, project: Project) -> bool:
-    return str(PurePosixPath(word)) in project.files and not word.startswith("/")
+        if item.name in ("ARG", "ENV"):
+            set_here = instructions.assignments(item.value) if item.name == "ENV" or "=" in item.value else {}
+            values |= {name: expand(value, values) for name, value in set_here.items()}
+        elif item.name == "WORKDIR":
+            folder /= expand(item.value.strip(), values)
+    return project.command(words, str(folder))
 
 
 def _home(words: Sequence[str], project: Project) -> str:
@@ -197,12 +214,8 @@ def _from(read: Sequence[Instruction], stage: Stage) -> Instruction:
 
 def _base(stage: Stage, entry: Entry | None, body: Sequence[Instruction], heap: int | None) -> list[str]:
     """The FROM line, and what must follow it."""
-    known = catalogue.find(stage.base)
-    reference = stage.base if entry is None or (known and known.role == "runtime") else entry.reference
-    lines = [f"# was: FROM {stage.base}"] if reference != stage.base else []
-    lines += [f"FROM {reference}" + (f" AS {stage.name}" if stage.name else "")]
-    lines += ["# There is no enclave while an image is built.", "ENV SCONE_MODE=sim"]
-    if reference != stage.base and (accounts := _accounts(body)):
+    lines = _head(stage, entry)
+    if _reference(stage, entry) != stage.base and (accounts := _accounts(body)):
         lines += ["# Who the old base had, and this one may lack."]
         lines += [f"RUN {_make(kind, name)}" for kind, name in accounts]
     if heap is not None or not any(_sets_heap(item) for item in body):
@@ -211,6 +224,32 @@ def _base(stage: Stage, entry: Entry | None, body: Sequence[Instruction], heap: 
             f"ENV SCONE_HEAP={sizes.show(heap or sizes.DEFAULT)}",
         ]
     return lines
+
+
+def _head(stage: Stage, entry: Entry | None) -> list[str]:
+    """The FROM line of a stage that runs SCONE's interpreter while the image is built."""
+    reference = _reference(stage, entry)
+    return [
+        *([f"# was: FROM {stage.base}"] if reference != stage.base else []),
+        f"FROM {reference}" + (f" AS {stage.name}" if stage.name else ""),
+        "# There is no enclave while an image is built.",
+        "ENV SCONE_MODE=sim",
+    ]
+
+
+def _reference(stage: Stage, entry: Entry | None) -> str:
+    known = catalogue.find(stage.base)
+    return stage.base if entry is None or (known and known.role == "runtime") else entry.reference
+
+
+def _same_language(stage: Stage, entry: Entry | None) -> bool:
+    """Whether a stage beside the image's starts from the language's own image: what it makes for the app has to
+    be made with the interpreter that will run it."""
+    try:
+        name = Reference.parse(stage.base).name
+    except Failed:
+        return False
+    return entry is not None and name.rpartition("/")[2] == entry.language
 
 
 def _sets_heap(item: Instruction) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from workflows.core.events import Asked, Noted, TaskChanged
-from workflows.core.failure import Cancelled, Missing
+from workflows.core.failure import Cancelled, Failed, Missing
 from workflows.core.fields import Field
 from workflows.core.files import create_private, private_dir, write_atomic
 from workflows.core.step import Context, Done, Step, Work
@@ -97,7 +97,7 @@ class PushSecrets(Step):
         plan = self._plan(ctx)
         if ctx["encrypt_result"] and not _whole(ctx):
             return None
-        if all(secret.there() for secret in plan):
+        if all(secret.there() for secret in plan) and _same_app_secret(ctx) is not False:
             because = "the SMS has them all already" if plan else "there is nothing to push"
             return Done({"pushed": [secret.name for secret in plan]}, because)
         return None
@@ -111,6 +111,12 @@ class PushSecrets(Step):
             yield from self._make_key(ctx)
         plan = self._plan(ctx)
         missing = [secret for secret in plan if not secret.there()]
+        if _same_app_secret(ctx) is False:
+            raise Failed(
+                f"{ctx['app_secret_file']} is not the developer secret that this app has for ever",
+                "give the first one again, or leave it out; an app that was changed is another one, and gets its own",
+                name="app_secret_differs",
+            )
         for secret in missing:
             how = (
                 "for ever: it can never be changed or deleted"
@@ -167,7 +173,7 @@ def _plan(ctx: Context) -> Iterator[Secret]:
         yield Secret(
             "app secret", "app developer secret",
             lambda: asked().has_app_secret(app),
-            lambda: world.sms(ctx).push_app_secret(app, _read(ctx, str(ctx["app_secret_file"]))),
+            lambda: _push_app_secret(ctx, app),
         )  # fmt: skip
     for number, name in secret_names(ctx).items():
         yield _requester(ctx, number, name, address)
@@ -178,6 +184,34 @@ def _plan(ctx: Context) -> Iterator[Secret]:
             lambda: _push_result_key(ctx, keys.sms_value(_pair(ctx))),
             forever=False,
         )  # fmt: skip
+
+
+def _push_app_secret(ctx: Context, app: str) -> None:
+    """The mark is kept first: a push that was cut off may have arrived, and what is there stays for ever."""
+    value = _read(ctx, str(ctx["app_secret_file"]))
+    write_atomic(_app_secret_mark(ctx, app), _mark(ctx, value) + "\n")
+    world.sms(ctx).push_app_secret(app, value)
+
+
+def _same_app_secret(ctx: Context) -> bool | None:
+    """Whether the app's secret is the one that was pushed from here; None where none is given, or nobody knows."""
+    app = str(ctx.outputs["deploy_app"]["app"])
+    if not ctx["app_secret_file"] or not world.sms(ctx, sign=False).has_app_secret(app):
+        return None
+    try:
+        pushed = _app_secret_mark(ctx, app).read_text().strip()
+    except FileNotFoundError:
+        return None
+    return pushed == _mark(ctx, _read(ctx, str(ctx["app_secret_file"])))
+
+
+def _app_secret_mark(ctx: Context, app: str) -> Path:
+    return private_dir(ctx.state / "keys") / f"app-secret.{world.entry(ctx).name}.{app}"
+
+
+def _mark(ctx: Context, value: str) -> str:
+    """What tells one secret from another without saying it, under a key of this project's own."""
+    return hmac.new(_commitment_key(ctx), value.encode(), hashlib.sha256).hexdigest()
 
 
 def _requester(ctx: Context, number: int, name: str, address: str) -> Secret:
@@ -196,15 +230,10 @@ def _files(ctx: Context) -> dict[int, str]:
 def secret_names(ctx: Context) -> dict[int, str]:
     """Number → name in the SMS. The name follows from the value under a key of this project's own, because a
     name can never get another value."""
-    files = _files(ctx)
-    if not files:
-        return {}
-    key = _commitment_key(ctx)
-    names = {}
-    for number, file in files.items():
-        mark = hmac.new(key, _read(ctx, file).encode(), hashlib.sha256).hexdigest()[:12]
-        names[number] = f"creamtea-{number}-{mark}"
-    return names
+    return {
+        number: f"creamtea-{number}-{_mark(ctx, _read(ctx, file))[:12]}"
+        for number, file in _files(ctx).items()
+    }
 
 
 def _commitment_key(ctx: Context) -> bytes:
@@ -232,6 +261,11 @@ def _read(ctx: Context, file: str) -> str:
         raise Missing(
             f"{file} holds {'nothing' if not size else f'more than {MAX_SIZE} bytes'}",
             f"a secret has 1 to {MAX_SIZE} bytes", name="secret_size",
+        )  # fmt: skip
+    if "\0" in value:
+        raise Missing(
+            f"{file} holds a zero byte, which no environment variable can",
+            "an app gets its secrets in its environment: encode it, in base64 say", name="secret_zero_byte",
         )  # fmt: skip
     return ctx.hide(value)
 

@@ -50,6 +50,16 @@ def _address(value: Any) -> str:
         raise ValueError(f"{value} is no address: {error}") from None
 
 
+def _url(value: Any) -> str:
+    from workflows.iexec import params
+
+    try:
+        params.build(input_files=(value,))
+    except Failed:
+        raise ValueError(f"{value:.80} is not an http or https URL, without blanks") from None
+    return str(value)
+
+
 class Request(Step):
     """Ask for one run of the app, and pay for it.
 
@@ -67,7 +77,10 @@ class Request(Step):
             "args", "Arguments", required=False, metavar="TEXT", manifest="args",
             help="public, on the chain: no secrets here",
         ),
-        Field("input_file", "Input files", many=True, required=False, metavar="URL", help="public URLs, one a line"),
+        Field(
+            "input_file", "Input files", many=True, required=False, metavar="URL", check=_url,
+            help="public URLs, one a line",
+        ),
         Field(
             "category", "Category", "choice", default="0", choices=_categories, manifest="category",
             help="0 (up to 5 min) to 4 (up to 10 h)",

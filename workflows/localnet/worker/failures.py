@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from workflows.core.failure import Failed
 from workflows.core.text import size
 from workflows.localnet.runtime.refusals import (
@@ -14,7 +16,7 @@ from workflows.localnet.runtime.refusals import (
     NotAttested,
     Refused,
 )
-from workflows.localnet.worker.stage import Ended, Stage
+from workflows.localnet.worker.stage import RUNTIME, Ended, Stage
 
 _UNKNOWN = {
     "pre-compute": "PRE_COMPUTE_FAILED_UNKNOWN_ISSUE",
@@ -61,15 +63,24 @@ def failed(stage: Stage, ended: Ended, reported: tuple[str, str] | None) -> Fail
         if not hint:  # the launcher's own advice stands behind the reason
             what, _, hint = refusal.partition("; ")
         return Failed(f"the enclave of {stage.name} refused: {what}", _sentence(hint) or _REFUSED, name=cause)
-    last = ended.complaint or next((line.strip() for line in reversed(ended.tail) if line.strip()), "")
+    own = (line.strip() for line in reversed(ended.tail) if not line.startswith(RUNTIME))
+    last = ended.complaint or next(filter(None, own), "")
     said = f": {last}" if last else ", and printed nothing"
     return Failed(
-        f"{stage.name} ended with exit code {ended.code}{said}",
+        f"{stage.name} {_end(ended.code)}{said}",
         "See its output above; the same image runs without an enclave with SCONE_MODE=sim."
         if stage.name == "app"
         else "",
         name=cause,
     )
+
+
+def _end(code: int) -> str:
+    """How a program ended, by the exit code that a shell would give it."""
+    try:
+        return f"was ended by {signal.Signals(code - 128).name}"
+    except ValueError:
+        return f"ended with exit code {code}"
 
 
 def _sentence(text: str) -> str:
