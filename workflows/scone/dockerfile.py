@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from workflows.core.failure import Failed, Missing
+from workflows.core.text import clean
 from workflows.scone import heap as sizes
 from workflows.scone import instructions, lint_files, protection
 from workflows.scone import packages as os_packages
@@ -26,7 +27,8 @@ from workflows.scone.regions import APP, Kind, Region, plan
 from workflows.scone.retrofit import changes, protect
 
 __all__ = [
-    "Finding", "brings", "changes", "check", "default_entrypoint", "draft", "entrypoint", "heap_of", "protect",
+    "Finding", "brings", "changes", "check", "default_entrypoint", "draft", "entrypoint", "excludes",
+    "heap_of", "protect",
 ]  # fmt: skip
 
 RUNTIME, PROTECT = "runtime", "protect"
@@ -57,6 +59,15 @@ def heap_of(text: str) -> int | None:
 def brings(text: str, paths: Collection[str]) -> set[str]:
     """Those of the project's paths that the Dockerfile copies."""
     return lint_files.brought(instructions.stages(instructions.read(text)), paths)
+
+
+def excludes(text: str, project: Project) -> tuple[str, ...]:
+    """What to keep out of the context of a build of this Dockerfile: not what it names itself and is no secret,
+    such as the protect-fs.sh of iExec's examples."""
+    every = instructions.stages(instructions.read(text))
+    secret = {one.path for one in project.left_out if one.dangerous}
+    wanted = lint_files.named(every, [path for path in project.excludes if clean(path) not in secret])
+    return tuple(path for path in project.excludes if path not in wanted)
 
 
 def draft(

@@ -15,6 +15,7 @@ from workflows.scone.manifests import SUFFIXES
 
 _SECRET_NAME = re.compile(r"(PASSWORD|PASSWD|SECRET|TOKEN|API_?KEY|PRIVATE_?KEY|CREDENTIALS?)", re.IGNORECASE)
 _FETCHED = re.compile(r"[a-z]+://|git@")
+_WILDCARD = re.compile(r"[*?\[]")
 _MOST_SHOWN = 5
 
 
@@ -63,11 +64,19 @@ def matches(source: str, path: str) -> bool:
 
 def brought(all_stages: Sequence[Stage], paths: Collection[str]) -> set[str]:
     """Those of the paths that a COPY or ADD brings from the context."""
-    items = [
-        item for stage in all_stages for item in stage.body if item.name in ("COPY", "ADD") and not item.stage
-    ]
-    sources = [source for item in items for source in item.words[:-1]]
-    return {path for path in paths if any(matches(source, path) for source in sources)}
+    return {path for path in paths if any(matches(source, path) for source in _sources(all_stages))}
+
+
+def named(all_stages: Sequence[Stage], paths: Collection[str]) -> set[str]:
+    """Those of the paths that a COPY or ADD names themselves, without wildcards and not with a folder above."""
+    sources = [source for source in _sources(all_stages) if not _WILDCARD.search(source)]
+    return {path for path in paths if any(_named(source, path) for source in sources)}
+
+
+def _sources(all_stages: Sequence[Stage]) -> list[str]:
+    """What the COPY and ADD of all stages take from the context."""
+    items = [item for stage in all_stages for item in stage.body if item.name in ("COPY", "ADD")]
+    return [source for item in items if not item.stage for source in item.words[:-1]]
 
 
 def _named(source: str, path: str) -> bool:

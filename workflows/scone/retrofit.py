@@ -20,6 +20,7 @@ from workflows.scone.project import Project
 from workflows.scone.regions import APP, Kind, plan
 
 _FRONTEND = re.compile(r"#\s*syntax\s*=\s*(?:docker\.io/)?docker/dockerfile(?::\S+)?", re.IGNORECASE)
+_SCRIPT_HEAP = "SCONE_HEAP=1G"
 _ROOT = ("", "root", "0", "0:0", "root:root")
 _NAME = re.compile(r"[a-z_][a-z0-9_-]*")
 _MADE = re.compile(r"\b(?:adduser|useradd|addgroup|groupadd|usermod)\b")
@@ -49,16 +50,16 @@ def protect(
     all_stages = instructions.stages(read)
     if not all_stages:
         raise Missing("the Dockerfile has no FROM", "Remove it, and creamtea drafts one.", name="dockerfile")
-    if any(item.name == "RUN" and shell.protects(item.value) for item in read):
-        return text
+    line = instructions.lineage(all_stages[-1], all_stages)
+    body = [item for stage in line for item in stage.body]
+    if taken := [item for item in read if item.name == "RUN" and shell.protects(item.value)]:
+        return _with_heap(text, line[0], body) if "protect-fs.sh" in taken[-1].value else text
     if regions and "encrypted" in regions.values():
         raise Missing(
             "encrypted folders need a Dockerfile with stages of their own",
             "Let creamtea draft it, or authenticate the folder.",
             name="regions",
         )
-    line = instructions.lineage(all_stages[-1], all_stages)
-    body = [item for stage in line for item in stage.body]
     words = _words(body, project)
     command = instructions.join(words)
     step = protection.step(plan(regions or {}, project.folders, _home(words, project)), command)
@@ -84,6 +85,15 @@ def protect(
     return "\n".join([*lines, *ending]) + "\n"
 
 
+def _with_heap(text: str, stage: Stage, body: Sequence[Instruction]) -> str:
+    """protect-fs.sh measures with a heap of its own; iExec's workers had it in their settings, an image says it."""
+    if "SCONE_HEAP" in instructions.environment(body):
+        return text
+    lines = text.split("\n")
+    lines[stage.line : stage.line] = ["# The heap that protect-fs.sh measures with.", f"ENV {_SCRIPT_HEAP}"]
+    return "\n".join(lines)
+
+
 def changes(before: str, after: str) -> Iterator[tuple[str, str]]:
     """(what, what it means) of the changes that `protect` made and a person may not expect."""
     old, new = (instructions.stages(instructions.read(text)) for text in (before, after))
@@ -93,6 +103,11 @@ def changes(before: str, after: str) -> Iterator[tuple[str, str]]:
         yield (
             f"# syntax={clean(syntax)} is left out",
             "the engine would fetch that frontend first; its own reads all there is here",
+        )
+    if f"ENV {_SCRIPT_HEAP}" in after and "protect-fs.sh" in before:
+        yield (
+            f"ENV {_SCRIPT_HEAP} is added",
+            "protect-fs.sh measures the enclave with it, and it must start so",
         )
     replaced = {one.base: two.base for one, two in zip(old, new, strict=True) if one.base != two.base}
     for base, other in replaced.items():

@@ -168,8 +168,10 @@ class Build(Step):
 def sent(ctx: Context, name: str, text: str) -> BuildContext:
     """What a build of this Dockerfile sends; the checks of the Dockerfile look at the same."""
     from workflows.containers.context import Context as BuildContext
+    from workflows.scone import dockerfile
 
-    return BuildContext(ctx.project, text, name=name, apart=(*OURS, *world.look(ctx).excludes))
+    apart = dockerfile.excludes(text, world.look(ctx))
+    return BuildContext(ctx.project, text, name=name, apart=(*OURS, *apart))
 
 
 def _lint(ctx: Context, context: BuildContext) -> Iterator[Event]:

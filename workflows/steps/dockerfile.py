@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 OURS = "Dockerfile.scone"
 DRAFT = "dockerfile.sha256"  # in the state folder: what was drafted last, also when the step failed later
+_LAYOUT = (
+    "Dockerfile",
+    "tee/Dockerfile",
+)  # the first that is there counts; the second is of iExec's examples
 _OWN = (".creamtea", "creamtea.toml", "creamtea-results")
 
 
@@ -114,9 +118,14 @@ class Dockerfile(Step):
                 level="warning" if left.dangerous else "info",
                 text=f"{left.path} stays out: {left.why}{remedy}",
             )
-        if drafted and (ctx.project / "Dockerfile").is_file():
-            for told, hint in dockerfile.changes(world.text_of(ctx.project / "Dockerfile"), text):
+        if drafted and (own := _own(ctx)) is not None:
+            for told, hint in dockerfile.changes(world.text_of(own), text):
                 yield Noted(level="warning", text=told, hint=hint)
+        elif drafted and (others := [one for one in found.dockerfiles if one != OURS]):
+            yield Noted(
+                level="warning", text=f"{others[0]} is not used",
+                hint=f'write dockerfile = "{others[0]}" into creamtea.toml to build from it',
+            )  # fmt: skip
         draft = _hash(text) if drafted else None
         if (sizes := _heaps(ctx, text)) is not None:
             yield Noted(
@@ -159,8 +168,19 @@ def _file(ctx: Context) -> str:
                 "it has to be a file in the project", name="dockerfile",
             )  # fmt: skip
         return str(path.relative_to(ctx.project))
-    own = ctx.project / "Dockerfile"
-    return "Dockerfile" if own.is_file() and "scone fspf" in own.read_text(errors="replace") else OURS
+    own = _own(ctx)
+    return str(own.relative_to(ctx.project)) if own is not None and _protects(own) else OURS
+
+
+def _own(ctx: Context) -> Path | None:
+    """The project's own Dockerfile."""
+    return next((path for name in _LAYOUT if (path := ctx.project / name).is_file()), None)
+
+
+def _protects(path: Path) -> bool:
+    """Whether a Dockerfile is an enclave's already; one with protect-fs.sh alone says no heap."""
+    text = path.read_text(errors="replace")
+    return "scone fspf" in text or ("protect-fs.sh" in text and "SCONE_HEAP" in text)
 
 
 def _proposal(ctx: Context, found: Project) -> tuple[str, bool]:
@@ -168,12 +188,12 @@ def _proposal(ctx: Context, found: Project) -> tuple[str, bool]:
     from workflows.scone import catalogue, dockerfile, heap
 
     path = ctx.project / _file(ctx)
-    own = ctx.project / "Dockerfile"
+    own = _own(ctx)
     if path.is_file() and (path.name != OURS or not _drafted(ctx, path)):
         return world.text_of(path), False
     entry = catalogue.find(str(ctx.outputs["base_image"]["reference"]))
     size = heap.parse(str(ctx["heap"]))
-    if own.is_file() and path != own:
+    if own is not None and path != own:
         text = world.text_of(own)
         chosen = size if "SCONE_HEAP" not in text else None
         try:
@@ -184,7 +204,7 @@ def _proposal(ctx: Context, found: Project) -> tuple[str, bool]:
     if entry is None:
         raise Failed(
             f"{ctx.outputs['base_image']['reference']} is in no catalogue, so no Dockerfile can be drafted for it",
-            f"write {own.name} on it; creamtea protects and checks it",
+            "write a Dockerfile on it, which creamtea protects and checks, or choose a curated one with --base-image",
             name="unknown_base",
         )
     entrypoint = str(ctx["entrypoint"]) if ctx["entrypoint"] else None
@@ -254,7 +274,7 @@ def _regions(ctx: Context) -> Mapping[str, Kind]:
 
 def _fingerprint(ctx: Context) -> object:
     """What the checks looked at: the files' names and the Dockerfiles' texts."""
-    paths = [ctx.project / _file(ctx), ctx.project / "Dockerfile"]
+    paths = [ctx.project / _file(ctx), *(ctx.project / name for name in _LAYOUT)]
     texts = [path.read_text(errors="replace") if path.is_file() else None for path in paths]
     found = _look(ctx)
     left_out = [one.path for one in found.left_out if one.path not in _OWN]  # those appear by themselves

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from workflows.steps import exposed, world
 if TYPE_CHECKING:
     from workflows.iexec.records import NewDataset
 
+_LONGEST = 200  # bytes of a name: file systems take 255, and ours have an ending and more
 _NONE: Mapping[str, Any] = {"dataset": None, "tx": None, "checksum": None, "multiaddr": None, "file": None}
 
 
@@ -77,6 +79,8 @@ class EncryptDataset(Step):
         )
 
     def run(self, ctx: Context) -> Work:
+        if not ctx["dataset"]:
+            return _NONE  # --force asks for what `done` would have told
         yield from _only_here(ctx)
         yield from world.unlock(ctx)
         record = _record(ctx)
@@ -106,7 +110,7 @@ class EncryptDataset(Step):
 
         source = Path(str(ctx["dataset"]))
         key = dataset.ensure_key(key_file(ctx))
-        target = private_dir(ctx.state / "datasets") / f"{source.name}.enc"
+        target = private_dir(ctx.state / "datasets") / f"{_called(source)}.enc"
         title = f"encrypt {source.name}"
         yield TaskChanged(task="encrypt", title=title, state="running")
         seen = _source(source, ctx.cancel)  # before it is read: what changes meanwhile is noticed next time
@@ -169,13 +173,22 @@ def _only_here(ctx: Context) -> Work:
     return {}
 
 
+def _called(source: Path) -> str:
+    """What is made of a file bears its name; of a very long one the beginning, so that endings fit behind it."""
+    name = source.name.encode()
+    if len(name) <= _LONGEST:
+        return source.name
+    mark = hashlib.sha256(name).hexdigest()[:12]
+    return f"{name[: _LONGEST - 20].decode(errors='ignore')}-{mark}"
+
+
 def key_file(ctx: Context) -> Path:
     """Where the dataset's key is kept, mode 0600."""
-    return private_dir(ctx.state / "keys") / f"{Path(str(ctx['dataset'])).name}.key"
+    return private_dir(ctx.state / "keys") / f"{_called(Path(str(ctx['dataset'])))}.key"
 
 
 def _record_file(ctx: Context) -> Path:
-    return private_dir(ctx.state / "datasets") / f"{Path(str(ctx['dataset'])).name}.json"
+    return private_dir(ctx.state / "datasets") / f"{_called(Path(str(ctx['dataset'])))}.json"
 
 
 def _record(ctx: Context) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,16 @@ def _address(value: Any) -> str:
         return ids.address(str(value))
     except ValueError as error:
         raise ValueError(f"{value} is no address: {error}") from None
+
+
+def _as_quoted(args: str) -> str | None:
+    """How a session splits arguments that a shell would split otherwise; None when both do the same."""
+    words = args.split()
+    try:
+        same = shlex.split(args) == words
+    except ValueError:
+        same = False
+    return None if same else " · ".join(words)
 
 
 def _url(value: Any) -> str:
@@ -139,6 +150,12 @@ class Request(Step):
             orders = self._orders(ctx)
             yield from self._fund(ctx, orders)
             yield from self._tell(ctx, orders)
+            if (words := _as_quoted(str(ctx["args"] or ""))) is not None:
+                yield Noted(
+                    level="warning",
+                    text=f"quotes mean nothing in the arguments: a session splits them at blanks, into {words}",
+                    hint="leave the quotes out, and let no argument have a blank in it; _ or %20 can stand for one",
+                )
             yield from self._preflight(ctx, orders)
             agreed = yield Asked(field="request", question="Sign and request the run?", kind="confirm")
             if not agreed:
