@@ -48,6 +48,8 @@ WRONG = [
     (("run", "onboard", "--from", "build", "--only", "build"), 2, "usage"),
     (("run", "onboard", "--project", "/nonexistent"), 2, "missing"),
     (("run", "onboard", "--from", "nowhere"), 2, "no_step"),
+    (("run", "onboard", "--project", "/", "--dataset", "/bad\udcffname"), 2, "usage"),
+    (("run", "onboard", "--project", "/", "--input-file", "ftp://a/b"), 2, "usage"),
     (("runs", "--project", "/nonexistent"), 2, "missing"),
     (("resume", "--project", "/nonexistent"), 2, "missing"),
     (("doctor", "--project", "/nonexistent"), 2, "missing"),
@@ -63,7 +65,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("words", "code", "name"), WRONG, ids=[" ".join(words) for words, _, _ in WRONG])
+@pytest.mark.parametrize(
+    ("words", "code", "name"), WRONG, ids=[ascii(" ".join(words)) for words, _, _ in WRONG]
+)
 def test_what_ends_early_is_one_document_with_the_right_exit_code(
     tmp_path: Path, words: tuple[str, ...], code: int, name: str
 ) -> None:

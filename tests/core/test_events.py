@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from workflows.core import events
-from workflows.core.events import Event, from_json, to_dict, to_json
+from workflows.core.events import Event, Noted, TaskChanged, from_json, harmless, to_dict, to_json
 
 TEXT = st.text(max_size=40)
 SOME = st.one_of(st.none(), TEXT)
@@ -78,3 +78,11 @@ def test_fields_of_a_later_version_are_ignored() -> None:
 def test_what_is_no_event_is_refused(line: str) -> None:
     with pytest.raises(ValueError):
         from_json(line)
+
+
+def test_a_title_is_one_line_and_a_note_may_have_several() -> None:
+    name = "new\nline\x1b[31m.csv"
+    assert harmless(TaskChanged(task=name, title=name, state="done", detail=name)) == TaskChanged(
+        task="newline.csv", title="newline.csv", state="done", detail="newline.csv"
+    )
+    assert harmless(Noted(text=name)) == Noted(text="new\nline.csv")

@@ -45,6 +45,17 @@ class TestChanged:
     def image(self, house: House) -> str:
         return house.image("changed")
 
+    def test_another_developer_secret_is_no_silent_success(
+        self, house: House, onboarded: Onboarded, project: Path
+    ) -> None:
+        other = project.parent / "other"
+        other.write_text("another developer secret")
+        words = [other if str(word).endswith("/app") else word for word in onboarded.words]
+        ended = house.onboard(project, *words, "--only", "push_secrets")
+        assert (ended.code, ended.run().error["name"]) == (1, "app_secret_differs")
+        again = house.onboard(project, *onboarded.words, "--only", "push_secrets").run()
+        assert again.outcome("push_secrets") == "skipped"
+
     def test_changed_code_is_another_app(
         self, house: House, network: dict[str, Any], onboarded: Onboarded, project: Path, image: str
     ) -> None:

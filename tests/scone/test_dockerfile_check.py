@@ -114,6 +114,9 @@ CASES = {
     "bad heap": (swap(IEXEC, "=1G", "=1GB"), "error", 2, "not a size"),
     "dlopen": (swap(IEXEC, "ENV ", "ENV SCONE_ALLOW_DLOPEN=2 "), "warning", 2, "nobody checked"),
     "secret mount": (swap(IEXEC, "RUN SCONE", "RUN --mount=type=secret,id=x SCONE"), "error", 3, "session"),
+    "a shell script": (swap(IEXEC, '"python", ', '"/app/start", '), "error", 7, "the enclave of this base is python3"),
+    "an installed program": (swap(IEXEC, '"python", "/app/app.py"', '"gunicorn", "/app/app"'), "error", 7, "gunicorn"),
+    "copied heredoc": (swap(IEXEC, "COPY ./src", "COPY <<EOF /x\nls\nEOF\nCOPY ./src"), "warning", 4, "heredoc"),
     "heredoc": (swap(IEXEC, "COPY ./src", "RUN <<EOF\nls\nEOF\nCOPY ./src"), "warning", 4, "heredoc"),
     "secret variable": (swap(IEXEC, "ENV ", "ENV DB_PASSWORD=x "), "error", 2, "DB_PASSWORD"),
     "add from afar": (swap(IEXEC, "COPY ./src", "ADD https://x.org/y /y\nCOPY ./src"), "warning", 4, "fetched"),
@@ -283,3 +286,12 @@ def test_a_user_whose_folders_are_made_is_sound():
     text = swap(swap(IEXEC, "ENTRYPOINT", "USER 1000:1000\nENTRYPOINT"), "COPY ./src", made)
     assert found(text, FILES) == []
     assert found(swap(IEXEC, "ENTRYPOINT", "USER root\nENTRYPOINT"), FILES) == []
+
+
+def test_a_module_of_the_app_is_not_found_from_the_root():
+    text = swap(IEXEC, '"/app/app.py"', '"-m", "src.app"')
+    assert any(
+        "python -m src.app finds nothing" in item[2] for item in found(text, FILES) if item[0] == "error"
+    )
+    text = swap(IEXEC, '"/app/app.py"', '"-m", "eth_abi"')
+    assert not [item for item in found(text, FILES) if item[0] == "error"]

@@ -178,3 +178,74 @@ def test_what_was_changed_is_told(app):
 def test_an_unknown_instruction_is_named(app):
     with pytest.raises(Failed, match="line 1: unknown instruction FORM; did you mean FROM"):
         dockerfile.protect(USUAL.replace("FROM", "FORM"), app, entry=PYTHON)
+
+
+STAGES = """\
+# syntax=docker/dockerfile:1
+ARG PY=3.11
+FROM python:${PY}-slim AS builder
+COPY requirements.txt .
+RUN pip install --prefix=/install -r requirements.txt
+FROM alpine:3.19 AS files
+FROM docker.io/library/python:${PY}-slim
+ARG HOME_DIR=/srv
+ENV APP_HOME $HOME_DIR/app
+WORKDIR $APP_HOME
+COPY --from=builder /install /usr/local
+COPY main.py $APP_HOME/
+ENTRYPOINT ["python", "main.py"]
+"""
+
+
+def test_every_stage_of_the_language_gets_the_base_and_no_frontend_is_fetched(app):
+    text = dockerfile.protect(STAGES, app, entry=PYTHON)
+    assert [stage.base for stage in instructions.stages(instructions.read(text))] == [
+        PYTHON.reference, "alpine:3.19", PYTHON.reference,
+    ]  # fmt: skip
+    assert "# syntax" not in text and text.startswith("ARG PY=3.11\n")
+    assert instructions.entrypoint(text) == "python /srv/app/main.py"
+    told = [what for what, _ in dockerfile.changes(STAGES, text)]
+    assert told[0] == "# syntax=docker/dockerfile:1 is left out"
+    assert sum("is replaced by" in what for what in told) == 2
+    assert dockerfile.protect(text, app, entry=PYTHON) == text
+
+
+def test_a_frontend_that_heredocs_may_need_stays(app):
+    text = USUAL.replace("FROM", "# syntax=docker/dockerfile:1\nFROM", 1) + "RUN <<EOF\nls\nEOF\n"
+    assert dockerfile.protect(text, app, entry=PYTHON).startswith("# syntax=docker/dockerfile:1\n")
+
+
+def test_lines_are_continued_as_the_escape_directive_says(app):
+    text = dockerfile.protect("# escape=`\n" + USUAL.replace("\\", "`"), app, entry=PYTHON)
+    assert sound(text, app)
+    assert [item.name for item in instructions.read(text)][-3:] == ["ENTRYPOINT", "RUN", "ENV"]
+
+
+def test_a_script_gets_its_interpreter(app):
+    text = dockerfile.protect(
+        USUAL.replace('CMD ["python", "main.py"]', 'ENTRYPOINT ["./main.py", "-v"]'), app, entry=PYTHON
+    )
+    assert instructions.entrypoint(text) == "python3 /srv/main.py -v"
+    assert sound(text, app)
+
+
+def test_the_script_of_iexecs_examples_gets_the_heap_that_it_measures_with(app):
+    text = (
+        f"FROM {PYTHON.reference}\nCOPY main.py /app/\nCOPY tee/protect-fs.sh Dockerfile /build/\n"
+        'RUN sh /build/protect-fs.sh /app\nENTRYPOINT ["python", "/app/main.py"]\n'
+    )
+    protected = dockerfile.protect(text, app, entry=PYTHON, heap=2**31)
+    assert dockerfile.heap_of(protected) == 2**30
+    assert protected.replace("# The heap that protect-fs.sh measures with.\nENV SCONE_HEAP=1G\n", "") == text
+    assert [what for what, _ in dockerfile.changes(text, protected)] == ["ENV SCONE_HEAP=1G is added"]
+    assert dockerfile.protect(protected, app, entry=PYTHON) == protected
+
+
+def test_what_a_dockerfile_names_itself_is_sent_unless_it_is_a_secret(tmp_path):
+    for path in ("app.py", "tee/protect-fs.sh", "node_modules/a.js", ".env"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    found = look(tmp_path)
+    text = "FROM x\nCOPY . /all\nCOPY *modules /m\nCOPY ./tee/protect-fs.sh .env /build/\n"
+    assert sorted(dockerfile.excludes(text, found)) == [".env", "node_modules"]
+    assert sorted(dockerfile.excludes("FROM x\nCOPY . /all\n", found)) == sorted(found.excludes)

@@ -257,3 +257,35 @@ def test_any_names(tmp_path_factory, names):
 )  # fmt: skip
 def test_kinds_of_unwanted(path, kind):
     assert unwanted.kind(path) == kind
+
+
+def test_a_dockerignore_is_obeyed(tmp_path):
+    make(tmp_path, "app.py", "z.log", "data/a.txt", "data/b.txt", "docs/deep/x.md", "lib/u.py")
+    (tmp_path / ".dockerignore").write_text("\ufeff# words\n*.log\ndata/*\n!data/b.txt\ndocs\n\n")
+    found = look(tmp_path)
+    assert found.files == ("app.py", "data/b.txt", "lib/u.py")
+    assert {one.path for one in found.left_out if "dockerignore" in one.why} == {
+        "z.log", "data/a.txt", "docs",
+    }  # fmt: skip
+
+
+def test_a_dockerignore_that_hides_everything_is_named(tmp_path):
+    make(tmp_path, "app.py", __dockerignore="*\n")
+    with pytest.raises(Missing, match=r"app\.py is named in \.dockerignore"):
+        look(tmp_path)
+
+
+def test_a_link_to_nowhere_stays_out(tmp_path):
+    (make(tmp_path, "app.py") / "gone").symlink_to("nowhere")
+    found = look(tmp_path)
+    assert found.files == ("app.py",)
+    assert [one.why for one in found.left_out] == ["a link that leads nowhere"]
+
+
+def test_words_become_a_command_of_the_image(tmp_path):
+    found = look(make(tmp_path, "main.py", "data.txt"))
+    assert found.command(["python", "main.py", "data.txt", "-v"], "/srv") == [
+        "python", "/srv/main.py", "/srv/data.txt", "-v",
+    ]  # fmt: skip
+    assert found.command(["./main.py", "x"], "/srv") == ["python3", "/srv/main.py", "x"]
+    assert found.command(["/bin/tool.js"], "/srv") == ["node", "/bin/tool.js"]

@@ -21,7 +21,7 @@ from workflows.plain import Unattended
 from workflows.steps import world
 from workflows.steps.build import Build
 from workflows.steps.dockerfile import Dockerfile
-from workflows.steps.encrypt_dataset import EncryptDataset
+from workflows.steps.encrypt_dataset import EncryptDataset, key_file
 from workflows.steps.push_secrets import secret_names
 
 Begin = Callable[[], Context]
@@ -65,6 +65,17 @@ def test_a_dataset_that_was_touched_moved_or_copied_is_the_same(tmp_path: Path) 
     shutil.copytree(first, second)
     shutil.rmtree(first)
     assert step.inputs(plain(second, dataset=str(second / "data.csv")))["source"] == before
+
+
+def test_without_a_dataset_nothing_is_encrypted_even_by_force(tmp_path: Path) -> None:
+    assert drive(EncryptDataset().run(plain(tmp_path, dataset=None)))["dataset"] is None
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "é" * 127, "n" * 255 + ".csv"], ids=["255", "multi-byte", "259"])
+def test_what_is_made_of_a_long_name_has_one_that_fits(tmp_path: Path, name: str) -> None:
+    ctx = plain(tmp_path, dataset=str(tmp_path / name))
+    assert len(key_file(ctx).name.encode()) < 220
+    assert key_file(ctx) != key_file(plain(tmp_path, dataset=str(tmp_path / f"{name}2")))
 
 
 def test_a_dataset_of_the_same_size_with_other_content_is_another(tmp_path: Path) -> None:
@@ -125,8 +136,9 @@ def test_a_wiped_storage_gets_the_dataset_again(tmp_path: Path) -> None:
         (("é" * 2049).encode(), "more than 4096"),
         (b"x" * (1 << 22), "more than 4096"),
         (b"\xff\xfe\x00", "not UTF-8"),
+        (b"a\x00b", "a zero byte"),
     ],
-    ids=["empty", "line ends", "4097", "multi-byte", "4 MiB", "binary"],
+    ids=["empty", "line ends", "4097", "multi-byte", "4 MiB", "binary", "zero byte"],
 )
 def test_a_secret_that_no_sms_takes_is_refused_before_anything_is_sent(
     tmp_path: Path, content: bytes, why: str

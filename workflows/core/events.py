@@ -143,7 +143,7 @@ TYPES: dict[str, type[Event]] = {
 
 _COMMON = ("at", "run", "step")
 _AS_IT_IS = ("outputs", "default")  # values for programs, and documents that a person edits
-_ONE_LINE = ("task", "title", "detail")  # a file's name may hold line ends
+_ONE_LINE = ("task", "parent", "title", "detail")  # a file's name may hold line ends
 
 
 def harmless(event: Event) -> Event:

@@ -19,6 +19,7 @@ from workflows.scone.manifests import INTERPRETERS, SUFFIXES, Language
 
 MOST_FILES = 20_000
 _KEY_HEAD = 2**16
+_IGNORED = "named in .dockerignore"
 _DATA_FOLDERS = ("dataset", "datasets", "iexec_in", "iexec_out")
 
 
@@ -217,7 +218,7 @@ def _walk(root: Path) -> Iterator[tuple[os.DirEntry[str], str, tuple[str, bool] 
 def _ignored(ignored: Ignored, entry: os.DirEntry[str], path: str) -> tuple[str, bool] | None:
     """(why, False) when the project's own .dockerignore keeps an entry out."""
     hidden = ignored.folder(path) if entry.is_dir(follow_symlinks=False) else ignored.file(path)
-    return ("named in .dockerignore", False) if hidden else None
+    return (_IGNORED, False) if hidden else None
 
 
 def _reason(root: Path, entry: os.DirEntry[str], path: str) -> tuple[str, bool] | None:

@@ -51,7 +51,7 @@ def _address(value: Any) -> str:
         raise ValueError(f"{value} is no address: {error}") from None
 
 
-def _as_quoted(args: str) -> str | None:
+def as_split(args: str) -> str | None:
     """How a session splits arguments that a shell would split otherwise; None when both do the same."""
     words = args.split()
     try:
@@ -150,7 +150,7 @@ class Request(Step):
             orders = self._orders(ctx)
             yield from self._fund(ctx, orders)
             yield from self._tell(ctx, orders)
-            if (words := _as_quoted(str(ctx["args"] or ""))) is not None:
+            if (words := as_split(str(ctx["args"] or ""))) is not None:
                 yield Noted(
                     level="warning",
                     text=f"quotes mean nothing in the arguments: a session splits them at blanks, into {words}",

@@ -189,3 +189,9 @@ def test_a_reported_cause_comes_before_the_exit_code() -> None:
 
 def test_an_app_that_says_nothing() -> None:
     assert "printed nothing" in failed(APP, _ended(7), None).message
+    own = "[SCONE|INFO] SIMULATED attestation: CAS cas gave this enclave the session s/app"
+    assert failed(APP, _ended(3, own), None).message == "app ended with exit code 3, and printed nothing"
+
+
+def test_an_app_that_a_signal_ends() -> None:
+    assert failed(APP, _ended(139, "deep"), None).message == "app was ended by SIGSEGV: deep"
