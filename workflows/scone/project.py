@@ -110,7 +110,7 @@ def look(root: Path, chosen: Language | None = None) -> Project:
             size += entry.stat(follow_symlinks=False).st_size
     apart = data.find(root, paths)
     if not paths and not dockerfiles:
-        hidden = f": {left_out[0].path} stays out of the image ({left_out[0].why})" if left_out else ""
+        hidden = next((f": {one.path} is {one.why}" for one in left_out if one.why == _IGNORED), "")
         raise Missing(
             f"there is nothing to run in {clean(str(root))}{hidden}",
             "Put your app there, or try the sample first: creamtea run demo.",
