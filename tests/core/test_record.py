@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -144,3 +146,38 @@ def test_folders_above_a_private_one_are_private_too(tmp_path: Path) -> None:
     finally:
         os.umask(before)
     assert {one.stat().st_mode & 0o777 for one in (made, *list(made.parents)[:2])} == {0o700}
+
+
+FULL = """\
+import resource, signal, sys
+from pathlib import Path
+from tests.core.test_record import RUN
+from workflows.core.events import StepEnded
+from workflows.core.failure import Unavailable
+from workflows.core.record import Recorder
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+recorder = Recorder(Path(sys.argv[1]))
+recorder(RUN[0])
+resource.setrlimit(resource.RLIMIT_FSIZE, (Path(sys.argv[1], "events.jsonl").stat().st_size + 5,) * 2)
+try:
+    recorder(RUN[1])
+except Unavailable as error:
+    print(error.name, error.message)
+for event in RUN[2:]:
+    recorder(event)
+recorder.close()
+print("ended")
+"""
+
+
+def test_a_full_disk_stops_the_run_once_and_its_end_is_heard(tmp_path: Path) -> None:
+    private = tmp_path / "run"
+    private.mkdir()
+    ran = subprocess.run(
+        [sys.executable, "-c", FULL, str(private)],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert ran.stdout == "record the run's record cannot be written: File too large\nended\n", ran.stderr
+    assert list(read(private / "events.jsonl")) == RUN[:1]

@@ -75,10 +75,12 @@ class Engine:
         if network := self._value_so_far("network"):
             ctx.values.setdefault("network", network)  # steps before the one that asks for it look there too
         self._emit(RunStarted(workflow=ctx.workflow, network=network, project=str(ctx.project)))
-        ctx.journal.append("run", run=ctx.run, data={"workflow": ctx.workflow, "given": _plain(self._given)})
-        if ctx.journal.notice:
-            self._emit(Noted(level="warning", text=ctx.journal.notice))
         try:
+            ctx.journal.append(
+                "run", run=ctx.run, data={"workflow": ctx.workflow, "given": _plain(self._given)}
+            )
+            if ctx.journal.notice:
+                self._emit(Noted(level="warning", text=ctx.journal.notice))
             for step in self.steps[:first]:
                 self._recall(step)
             index = first

@@ -22,8 +22,9 @@ from workflows.core.events import (
     harmless,
     to_json,
 )
-from workflows.core.failure import Missing
+from workflows.core.failure import Missing, Unavailable
 from workflows.core.files import private_dir
+from workflows.core.text import clean
 
 
 def new_run(state: Path) -> tuple[str, Path]:
@@ -38,14 +39,35 @@ def new_run(state: Path) -> tuple[str, Path]:
 
 
 class Recorder:
-    """Listens to a run and writes it down; files have mode 0600."""
+    """Listens to a run and writes it down; files have mode 0600.
+
+    Unavailable, once, when that fails: what cannot be written down is not gone on with. After that, and for how
+    the run ends, it is silent, so that the other listeners get to hear the end.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._steps = private_dir(folder / "steps")
         self._events = _open(folder / "events.jsonl")
         self._logs: dict[str, IO[str]] = {}
+        self._broken = False
 
     def __call__(self, event: Event) -> None:
+        """Write one event."""
+        if self._broken:
+            return
+        try:
+            self._write(event)
+        except OSError as error:
+            self._broken = True
+            if isinstance(event, RunEnded) or (isinstance(event, StepEnded) and event.error):
+                return
+            raise Unavailable(
+                f"the run's record cannot be written: {error.strerror}",
+                f"look at the disk and at {clean(self._events.name)}; then go on with resume",
+                name="record",
+            ) from None
+
+    def _write(self, event: Event) -> None:
         self._events.write(to_json(event) + "\n")
         if not isinstance(event, Lines):
             self._events.flush()
@@ -55,7 +77,8 @@ class Recorder:
     def close(self) -> None:
         """Flush and close all files."""
         for file in (self._events, *self._logs.values()):
-            file.close()
+            with contextlib.suppress(OSError):  # the run is over; what the disk did not take was told
+                file.close()
 
     def _log(self, event: Event) -> None:
         step = event.step or ""
