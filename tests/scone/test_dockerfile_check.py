@@ -295,3 +295,10 @@ def test_a_module_of_the_app_is_not_found_from_the_root():
     )
     text = swap(IEXEC, '"/app/app.py"', '"-m", "eth_abi"')
     assert not [item for item in found(text, FILES) if item[0] == "error"]
+
+
+def test_a_virtual_environment_is_outside_of_what_is_protected():
+    text = swap(IEXEC, "pip3 install eth_abi", "python3 -m venv /opt/venv")
+    assert [item[:2] for item in found(text, FILES) if "virtual environment" in item[2]] == [("warning", 3)]
+    stood_in = found(text, FILES, stand_in=True)
+    assert [item[:2] for item in stood_in if "virtual environment" in item[2]] == [("error", 3)]

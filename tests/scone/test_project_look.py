@@ -289,3 +289,10 @@ def test_words_become_a_command_of_the_image(tmp_path):
     ]  # fmt: skip
     assert found.command(["./main.py", "x"], "/srv") == ["python3", "/srv/main.py", "x"]
     assert found.command(["/bin/tool.js"], "/srv") == ["node", "/bin/tool.js"]
+
+
+def test_what_npm_starts_is_started_without_it(tmp_path):
+    package = json.dumps({"scripts": {"start": "node ./lib/server.js"}})
+    found = look(make(tmp_path, "index.js", "lib/server.js", package__json=package))
+    assert found.command(["npm", "start"], "/srv") == ["node", "/srv/lib/server.js"]
+    assert found.command(["npm", "test"], "/srv") == ["npm", "test"]

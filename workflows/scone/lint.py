@@ -20,6 +20,7 @@ _PROGRAMS = re.compile(r"(pip3?|python3?(?:\.\d+)?|node|npm|npx|yarn)")
 _INTERPRETER = re.compile(r"(python|pypy)[\d.]*|node(js)?")
 _NATIVE = re.compile(r"nodejs(-npm|-current)?|npm|python[23]?(\.\d+)?")
 _SHELLS = ("sh", "bash", "ash", "dash", "env")
+_VENV = re.compile(r"\bpython3?(\.\d+)? -m venv\b|\bvirtualenv /")
 _GUARD = re.compile(r"command -v \w+ \|\|")
 KNOWN = (
     "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
@@ -205,6 +206,14 @@ def _runs(stage: Stage, all_stages: Sequence[Stage], stand_in: bool) -> Iterator
             yield from _apk(item, added, stand_in)
         if not stand_in and entry is not None and entry.family == "alpine" and _APT.search(item.value):
             yield error(item.line, "apt on an Alpine base, which has none", "RUN apk add --no-cache …")
+        if _VENV.search(item.value):
+            yield Finding(
+                "error" if stand_in else "warning",
+                item.line,
+                "a virtual environment lies outside the folders that are protected"
+                + (", and the stand-in base cannot make one" if stand_in else ""),
+                "Install into the base itself, which holds nothing else: RUN pip3 install …, without the environment.",
+            )
         started = [words[0] for words in shell.commands(item.value) if _PROGRAMS.fullmatch(words[0])]
         if started and entry is not None and not mode and "SCONE_MODE" not in item.value:
             yield warning(

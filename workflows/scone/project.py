@@ -19,6 +19,7 @@ from workflows.scone.manifests import INTERPRETERS, SUFFIXES, Language
 
 MOST_FILES = 20_000
 _KEY_HEAD = 2**16
+_BY_NPM = (("npm", "start"), ("npm", "run", "start"), ("yarn", "start"))
 _IGNORED = "named in .dockerignore"
 _DATA_FOLDERS = ("dataset", "datasets", "iexec_in", "iexec_out")
 
@@ -63,7 +64,10 @@ class Project:
 
     def command(self, words: Sequence[str], folder: str) -> list[str]:
         """The words with the project's files by their paths in the image, where it lies in `folder`: a session
-        starts in `/`. A script that would be started itself gets its interpreter in front: that is the enclave."""
+        starts in `/`. A script that would be started itself gets its interpreter in front: that is the enclave.
+        What npm would start is started without it."""
+        if tuple(words) in _BY_NPM and self.language == "node" and self.entries:
+            words = [INTERPRETERS["node"], self.entries[0]]
         place = PurePosixPath(folder)
         found = [
             str(place / word) if str(PurePosixPath(word)) in self.files and not word.startswith("/") else word
