@@ -296,3 +296,14 @@ def test_what_npm_starts_is_started_without_it(tmp_path):
     found = look(make(tmp_path, "index.js", "lib/server.js", package__json=package))
     assert found.command(["npm", "start"], "/srv") == ["node", "/srv/lib/server.js"]
     assert found.command(["npm", "test"], "/srv") == ["npm", "test"]
+
+
+def test_a_file_that_imports_relatively_is_not_the_one_to_start(tmp_path):
+    make(tmp_path, app__py="from .lib import x\n", run__py="import app\n")
+    assert look(tmp_path).entries == ("run.py", "app.py") and look(tmp_path).notes == ()
+    (tmp_path / "run.py").unlink()
+    assert ["imports relatively" in note for note in look(tmp_path).notes] == [True]
+
+
+def test_another_language_is_named(tmp_path):
+    assert "but Go (go.mod)" in look(make(tmp_path, "main.go", "go.mod")).why

@@ -89,7 +89,8 @@ def draft(
     if project.language is None:
         raise Missing(
             f"no Dockerfile can be drafted: {project.why}",
-            "Write one on a base for its language; creamtea protects and checks it.",
+            "Write one on a base for its language; creamtea protects and checks it. Compiled programs start in an "
+            "enclave only when SCONE's cross compilers made them.",
             name="language",
         )
     if entry.language != project.language or entry.role != "runtime":

@@ -20,6 +20,10 @@ INTERPRETERS: dict[Language, str] = {"python": "python3", "node": "node"}
 LARGEST = 2**20  # bytes of a manifest that are read
 
 _TITLES: dict[Language, str] = {"python": "Python", "node": "JavaScript"}
+_OTHERS = {
+    "go.mod": "Go", "Cargo.toml": "Rust", "pom.xml": "Java", "build.gradle": "Java", "CMakeLists.txt": "C or C++",
+    "Gemfile": "Ruby", "composer.json": "PHP",
+}  # fmt: skip
 _USUAL: dict[Language, tuple[str, ...]] = {
     "python": ("app.py", "main.py", "__main__.py"),
     "node": tuple(
@@ -30,6 +34,7 @@ _NOT_STARTED = re.compile(
     r"(^|/)(tests?|docs?|examples?)/|(^|/)(test_[^/]*|conftest|setup)\.py$|\.(test|spec|config)\.[cm]?js$"
 )
 _MAIN = re.compile(rb"""^if\s+__name__\s*==\s*['"]__main__['"]""", re.MULTILINE)
+_RELATIVE = re.compile(rb"^from \.+[\w ]", re.MULTILINE)
 _INCLUDE = re.compile(r"\s*(?:-r|--requirement|-c|--constraint)[\s=]+(\S+)")
 _FROM_PATH = re.compile(r"\s*(-e\b|--editable\b|\.{1,2}/|file:)")
 _LOCK_VERSION = re.compile(rb'"lockfileVersion"\s*:\s*([0-9]+)')
@@ -77,7 +82,14 @@ def entries(root: Path, paths: Sequence[str], package: dict[str, Any]) -> tuple[
             ranked.append((39, path))
         elif depth == 0:
             ranked.append((100, path))
+        if ranked and ranked[-1][1] == path and part_of_a_package(root, path):
+            ranked[-1] = (ranked[-1][0] + 200, path)
     return tuple(path for _, path in sorted(ranked)[:20])
+
+
+def part_of_a_package(root: Path, path: str) -> bool:
+    """Whether a Python file imports relatively, and so cannot be started by its path."""
+    return path.endswith(".py") and _RELATIVE.search(head(root / path, 2**16)) is not None
 
 
 def language(
@@ -100,7 +112,8 @@ def language(
         return best, f"{plural(counts[best], f'{_TITLES[best]} file')}, and {found[0]} to start"
     if any(counts.values()):
         return None, "no file looks like the one to start, such as app.py, main.py, app.js or index.js"
-    return None, "no Python and no JavaScript in it: bring a Dockerfile on a base for its language"
+    other = next((f", but {name} ({path})" for path, name in _OTHERS.items() if path in paths), "")
+    return None, f"no Python and no JavaScript in it{other}: bring a Dockerfile on a base for its language"
 
 
 def python(root: Path, paths: Sequence[str], notes: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

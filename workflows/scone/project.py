@@ -126,6 +126,10 @@ def look(root: Path, chosen: Language | None = None) -> Project:
     package = manifests.package_json(root, paths, notes)
     found = manifests.entries(root, paths, package)
     language, why = manifests.language(paths, found, chosen)
+    if found and manifests.part_of_a_package(root, found[0]):
+        notes.append(
+            f"{found[0]} imports relatively, which fails in a file that is started: import by full names"
+        )
     dependencies: tuple[str, ...] = ()
     requirements: tuple[str, ...] = ()
     if language == "python":
