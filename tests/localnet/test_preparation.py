@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import urllib.error
 import urllib.request
@@ -145,6 +146,15 @@ def test_a_fault_of_our_own_ends_it_too(tmp_path: Path) -> None:
 
     [end] = watched(tmp_path, work, completed)
     assert isinstance(end, Ended) and end.status == "FAILED" and "torn" in end.message and end.hint
+
+
+def test_a_full_disk_is_no_fault_of_ours(tmp_path: Path) -> None:
+    async def work(emit: Emit) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/state/file")
+
+    [end] = watched(tmp_path, work, completed)
+    assert isinstance(end, Ended) and end.cause == "system"
+    assert "/state/file: No space left on device" in end.message and "report" not in end.hint
 
 
 def test_a_task_that_ended_long_ago_needs_no_preparation(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from workflows.core.engine import stumbled
 from workflows.core.events import Event, Lines, Progress, TaskChanged
 from workflows.core.failure import Failed
 from workflows.localnet.worker.record import Record
@@ -88,6 +89,11 @@ class Preparation:
             await self._work(emit)
         except Failed as failure:
             record.end("FAILED", failure.name, failure.message, failure.hint)
+        except OSError as error:  # a full disk
+            log.exception("the localnet could not be prepared for tasks")
+            failure = stumbled(error)
+            message = f"the localnet could not be prepared for tasks: {failure.message}"
+            record.end("FAILED", failure.name, message, failure.hint)
         except Exception as error:
             log.exception("the localnet could not be prepared for tasks")
             message = f"the localnet could not be prepared for tasks: {type(error).__name__}: {error}"
