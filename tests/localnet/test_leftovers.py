@@ -5,12 +5,17 @@ from __future__ import annotations
 import secrets
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from workflows.containers.engine import Engine
+from workflows.core.journal import Journal
+from workflows.core.manifest import Manifest
+from workflows.core.step import Context
 from workflows.localnet.images import root_image
 from workflows.localnet.leftovers import LABEL, UNOWNED, labels, sweep
+from workflows.steps import world
 
 pytestmark = pytest.mark.engine
 
@@ -62,3 +67,18 @@ def test_what_is_made_of_an_image_of_an_ended_process_stays() -> None:
                 assert container.inspect()["Config"]["Labels"][LABEL] == ""
         finally:
             engine.remove(tag, force=True)
+
+
+def test_a_run_marks_what_it_makes_and_removes_what_killed_runs_left(tmp_path: Path) -> None:
+    with Engine.connect() as engine:
+        image = root_image(engine, "python", lambda _: None)
+        left = engine.create(image, ["-"], entrypoint=[], labels=_dead())
+        ctx = Context(tmp_path, Journal(tmp_path), Manifest(tmp_path), workflow="onboard", run="r")
+        try:
+            found = {it["Id"] for it in world.engine(ctx).api.containers(all=True, filters={"label": LABEL})}
+            assert left.id not in found
+            with world.engine(ctx).create(image, ["-"], entrypoint=[]) as container:
+                assert container.inspect()["Config"]["Labels"][LABEL] == labels()[LABEL]
+        finally:
+            ctx.close()
+            left.remove()

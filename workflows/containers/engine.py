@@ -65,6 +65,7 @@ class Engine:
         architecture = str(version.get("Arch") or info.get("Architecture") or "")
         self.platform = f"{version.get('Os') or 'linux'}/{_ARCHITECTURES.get(architecture, architecture)}"
         self.root = str(info.get("DockerRootDir") or "")
+        self.marks: Mapping[str, str] = {}  # labels of all that is made through this connection
 
     @classmethod
     def connect(cls, environment: Mapping[str, str] | None = None, timeout: float = 5) -> Engine:
@@ -293,7 +294,7 @@ class Engine:
                 command=list(command) if command is not None else None,
                 entrypoint=list(entrypoint) if entrypoint is not None else None,
                 name=name,
-                labels={LABEL: "1", **(labels or {})},
+                labels={LABEL: "1", **self.marks, **(labels or {})},
                 environment=dict(environment or {}),
                 host_config=settings,
                 networking_config=networking,
@@ -357,7 +358,7 @@ class Engine:
                 driver="bridge",
                 internal=internal,
                 check_duplicate=True,
-                labels={LABEL: "1", **(labels or {})},
+                labels={LABEL: "1", **self.marks, **(labels or {})},
             )
         return str(made["Id"])
 

@@ -91,9 +91,9 @@ class Preparation:
             record.end("FAILED", failure.name, failure.message, failure.hint)
         except OSError as error:  # a full disk
             log.exception("the localnet could not be prepared for tasks")
-            failure = stumbled(error)
-            message = f"the localnet could not be prepared for tasks: {failure.message}"
-            record.end("FAILED", failure.name, message, failure.hint)
+            told = stumbled(error)
+            message = f"the localnet could not be prepared for tasks: {told.message}"
+            record.end("FAILED", told.name, message, told.hint)
         except Exception as error:
             log.exception("the localnet could not be prepared for tasks")
             message = f"the localnet could not be prepared for tasks: {type(error).__name__}: {error}"

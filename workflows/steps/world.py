@@ -27,10 +27,17 @@ if TYPE_CHECKING:
 
 
 def engine(ctx: Context) -> Engine:
-    """The container engine; Unavailable when none answers."""
+    """The container engine, without what killed runs left in it; Unavailable when none answers."""
     from workflows.containers.engine import Engine
+    from workflows.localnet import leftovers
 
-    return ctx.keep("engine", Engine.connect, Engine.close)
+    def make() -> Engine:
+        found = Engine.connect()
+        found.marks = leftovers.labels()
+        leftovers.sweep(found)
+        return found
+
+    return ctx.keep("engine", make, Engine.close)
 
 
 # The project
