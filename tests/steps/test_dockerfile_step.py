@@ -137,3 +137,30 @@ def test_a_slip_in_ones_own_is_named_with_its_line(project):
     with pytest.raises(Failed, match="line 1: unknown instruction FORM; did you mean FROM") as caught:
         run(project)
     assert f"Edit {project / 'Dockerfile'}, then: creamtea run onboard --from dockerfile" in caught.value.hint
+
+
+SCRIPT = (
+    "FROM sconecuratedimages/public-apps:python-3.7.3-alpine3.10-scone3.0\nCOPY main.py /app/\n"
+    "COPY tee/protect-fs.sh tee/Dockerfile /build/\nRUN sh /build/protect-fs.sh /app\n"
+    'ENTRYPOINT ["python", "/app/main.py"]\n'
+)
+
+
+def test_iexecs_example_is_taken_from_where_it_lies_with_what_it_copies(project):
+    (project / "tee").mkdir()
+    (project / "tee" / "protect-fs.sh").touch()
+    (project / "tee" / "Dockerfile").write_text(SCRIPT)
+    notes = run(project)
+    assert "ENV SCONE_HEAP=1G is added" in [note.text for note in notes]
+    assert "COPY tee/protect-fs.sh tee/Dockerfile /build/\n" in text(project)
+    (project / "tee" / "Dockerfile").write_text(text(project))
+    for made in ("Dockerfile.scone", "creamtea.toml"):
+        (project / made).unlink()
+    run(project)
+    assert not (project / "Dockerfile.scone").exists()  # it is complete, so it is the one
+
+
+def test_a_dockerfile_that_nothing_uses_is_told(project):
+    (project / "docker").mkdir()
+    (project / "docker" / "Dockerfile").write_text("FROM python:3.11-slim\n")
+    assert "docker/Dockerfile is not used" in [note.text for note in run(project)]
