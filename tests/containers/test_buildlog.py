@@ -337,3 +337,10 @@ def test_a_flood_is_a_handful_of_events() -> None:
     events = batched(log.feed(flood))
     assert len(events) == 1
     assert isinstance(events[0], Lines) and len(events[0].text) == 20_000
+
+
+def test_a_message_has_the_beginning_of_a_long_instruction() -> None:
+    failure = BuildFailed("exit code 1", "mend it", instruction="RUN " + "x" * 500, lines=("last words",))
+    head, line = failure.message.split("\n")
+    assert head.startswith("RUN xxx") and head.endswith("… failed: exit code 1") and len(head) < 200
+    assert line == "  │ last words" and len(failure.instruction) == 504
