@@ -83,6 +83,16 @@ def test_measuring_and_pip_work_in_the_python_base(engine: Engine) -> None:
 
 
 @pytest.mark.engine
+@pytest.mark.parametrize(
+    "place", ["/usr/local/lib/python3.11/site-packages", "/usr/local/local/lib/python3.11/dist-packages"]
+)
+def test_packages_that_another_stage_installed_with_a_prefix_are_found(engine: Engine, place: str) -> None:
+    image = _base(engine, "python").image
+    made = f"mkdir -p {place}; echo 'word = 42' > {place}/elsewhere.py; "
+    assert _run(engine, image, made + "python3 -c 'import elsewhere; print(elsewhere.word)'") == "42"
+
+
+@pytest.mark.engine
 def test_npm_installs_in_the_node_base(engine: Engine) -> None:
     base = _base(engine, "node")
     script = (

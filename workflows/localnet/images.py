@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from workflows.containers.container import speaking
@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 SIMULATED = "creamtea.simulated"
 _STATE = "creamtea.state"  # which localnet's root is in the image: a hash of it
 _OWN = ("creamtea/stand-in:", "creamtea/tee-")
+# Where `pip install --prefix=/x` in one stage and `COPY /x /usr/local` in the next put packages: the first on the
+# images that are stood in for, the second with Debian's pip. Debian's Python looks in neither.
+_PLACES = "usr/lib/python3/dist-packages/usual-places.pth"
+_COPIED = ("/usr/local/lib/{}/site-packages", "/usr/local/local/lib/{}/dist-packages")
 _BUNDLE = "etc/ssl/certs/ca-certificates.crt"
 _OWN_CERTIFICATES = Path("/usr/local/share/ca-certificates")
 _TRUST_VARIABLES = (
@@ -109,7 +113,7 @@ def stand_in(
     cache = cache or default_cache()
     runtime = zipapp()
     bundle = trusted_certificates()
-    parts = [3, plan.key, plan.npm, _digest(runtime), _digest(root_pem), _digest(bundle)]
+    parts = [4, plan.key, plan.npm, _digest(runtime), _digest(root_pem), _digest(bundle)]
     tag = f"creamtea/stand-in:{kind}-{_digest(json.dumps(parts).encode())[:12]}"
     if (found := _find(engine, tag)) is not None:
         return found
@@ -231,6 +235,8 @@ def _layer(
         names = ["python", "python3"] + (["node"] if "node" in plan.interpreters else [])
         for name in names:
             add_link(layer, f"usr/local/bin/{name}", "scone")
+        python = PurePosixPath(str(plan.interpreters["python3"]["path"])).name
+        add_file(layer, _PLACES, "".join(f"{place.format(python)}\n" for place in _COPIED).encode())
         if bundle:
             add_file(layer, _BUNDLE, bundle)
             add_link(layer, "usr/lib/ssl/cert.pem", f"/{_BUNDLE}")
