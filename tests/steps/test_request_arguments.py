@@ -1,23 +1,33 @@
-"""The arguments of a request, as a session splits them."""
+"""The arguments of a request: what CAS would not take in a session's command is told before anything is paid."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from workflows.steps.request import as_split
+from workflows import cli
+from workflows.core.failure import Missing
+
+
+@pytest.mark.parametrize("args", ["", "one two", "--n=3 é /iexec_in/x", "say 'two words'", "a\\ b", "50@@1"])
+def test_arguments_that_a_session_takes(args: str, tmp_path: Path) -> None:
+    options = cli.parse_run(["onboard", "--project", str(tmp_path), "--args", args])
+    _, ctx = cli.prepare(options)
+    ctx.close()
 
 
 @pytest.mark.parametrize(
     ("args", "told"),
     [
-        ("", None),
-        ("one two", None),
-        ("--n=3 é /iexec_in/x", None),
-        ("say 'two words'", "say · 'two · words'"),
-        ('"one"', '"one"'),
-        ("it's", "it's"),
-        ("a\\ b", "a\\ · b"),
+        ("it's", "a quote is not closed"),
+        ('say "', "a quote"),
+        ("a @@1", "@@1"),
+        ("$$SCONE::key$$", "SCONE's CAS"),
     ],
 )
-def test_quotes_that_mean_nothing_are_told(args: str, told: str | None) -> None:
-    assert as_split(args) == told
+def test_arguments_that_no_session_takes(args: str, told: str, tmp_path: Path) -> None:
+    options = cli.parse_run(["onboard", "--project", str(tmp_path), "--args", args])
+    with pytest.raises(Missing, match="--args") as caught:
+        cli.prepare(options)
+    assert told in caught.value.message

@@ -38,6 +38,7 @@ INJECTED_MODE = 0o700
 
 NAME = re.compile(r"[A-Za-z0-9_\-.~]{1,128}(?:/[A-Za-z0-9_\-.~]{1,128})*")
 LOCAL_NAME = re.compile(r"[A-Za-z0-9_\-.~]{1,128}")
+HOST_WORD = re.compile(r"@@\d+")  # in a command: an argument that the host gives
 VARIABLE = re.compile(r"[^=\x00]{1,256}")
 
 

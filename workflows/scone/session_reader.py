@@ -23,7 +23,6 @@ from workflows.scone.session_fields import (
 
 _VERSION = re.compile(r"0\.3(?:\.(?:[0-9]|1[0-2]))?")
 _ADVISORY = re.compile(r"INTEL-SA-\d{5}|\*")
-_HOST_WORD = re.compile(r"@@\d+")
 _TRACKED = "CAS keeps no volume's tag here, so a roll-back is not seen"
 
 # What SCONE documents and this CAS does not serve, by the place where it would stand.
@@ -165,7 +164,7 @@ def _command(fields: Fields, secrets: tuple[s.Secret, ...]) -> str | tuple[str, 
         refuse(node, "the command is too long or holds a NUL")
     for word in words:
         session_secrets.placeholders(node, word, secrets)
-        if _HOST_WORD.fullmatch(word):
+        if s.HOST_WORD.fullmatch(word):
             refuse(node, f"{word[:140]} is not served: the host has no say in the arguments here")
     return command
 

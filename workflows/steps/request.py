@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
@@ -51,14 +50,20 @@ def _address(value: Any) -> str:
         raise ValueError(f"{value} is no address: {error}") from None
 
 
-def as_split(args: str) -> str | None:
-    """How a session splits arguments that a shell would split otherwise; None when both do the same."""
-    words = args.split()
+def _arguments(value: Any) -> str:
+    """As CAS will read them in the command of the session; told now, not when the task has been paid for."""
+    from workflows.scone import session, session_secrets
+
     try:
-        same = shlex.split(args) == words
+        words = session.split(str(value))
     except ValueError:
-        same = False
-    return None if same else " · ".join(words)
+        raise ValueError(
+            "a quote is not closed: arguments are split at blanks outside of '…' and \"…\""
+        ) from None
+    for word in words:
+        if session.HOST_WORD.fullmatch(word) or session_secrets.PLACEHOLDER.search(word):
+            raise ValueError(f"{word:.80} is an instruction to SCONE's CAS, not an argument")
+    return str(value)
 
 
 def _url(value: Any) -> str:
@@ -85,7 +90,7 @@ class Request(Step):
     after = ("push_secrets",)
     fields = (
         Field(
-            "args", "Arguments", required=False, metavar="TEXT", manifest="args",
+            "args", "Arguments", required=False, metavar="TEXT", manifest="args", check=_arguments,
             help="public, on the chain: no secrets here",
         ),
         Field(
@@ -150,12 +155,6 @@ class Request(Step):
             orders = self._orders(ctx)
             yield from self._fund(ctx, orders)
             yield from self._tell(ctx, orders)
-            if (words := as_split(str(ctx["args"] or ""))) is not None:
-                yield Noted(
-                    level="warning",
-                    text=f"quotes mean nothing in the arguments: a session splits them at blanks, into {words}",
-                    hint="leave the quotes out, and let no argument have a blank in it; _ or %20 can stand for one",
-                )
             yield from self._preflight(ctx, orders)
             agreed = yield Asked(field="request", question="Sign and request the run?", kind="confirm")
             if not agreed:
