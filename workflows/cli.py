@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import workflows.commands
-from workflows.core.command import Command
+from workflows.core.command import Command, Dialogue
 from workflows.core.discovery import discover
 from workflows.core.failure import Cancelled, Failed, Missing
 from workflows.core.text import clean, is_text
 
 if TYPE_CHECKING:  # a command that is no run does not wait for what runs take
     from workflows.core.catalog import Catalog
-    from workflows.core.events import Event
+    from workflows.core.events import Asked, Event
     from workflows.core.fields import Field
     from workflows.core.step import Context, Step
-    from workflows.plain import PlainPrinter
+    from workflows.plain import PlainPrinter, Unattended
 
 PROGRAM = "creamtea"
 _OWN = {
@@ -461,7 +461,8 @@ def parse_replay(words: Sequence[str]) -> argparse.Namespace:
 # Commands
 
 
-def _command(command: Command, words: Sequence[str]) -> int:
+def parse_command(command: Command, words: Sequence[str]) -> dict[str, Any]:
+    """The options of a command's line, `json` among them; `yes` too where it asks."""
     parser = _Parser(prog=f"{PROGRAM} {command.name}", description=command.__doc__)
     for argument in command.arguments:
         options: dict[str, Any] = {"help": argument.help}
@@ -476,8 +477,23 @@ def _command(command: Command, words: Sequence[str]) -> int:
             elif argument.optional and not argument.name.startswith("-"):
                 options["nargs"] = "?"
         parser.add_argument(argument.name, **options)
+    if isinstance(command, Dialogue):
+        parser.add_argument("--yes", "-y", action="store_true", help="confirm everything and ask nothing")
     parser.add_argument("--json", action="store_true", help="one JSON document")
-    options_given = vars(parser.parse_args(list(words)))
+    return vars(parser.parse_args(list(words)))
+
+
+def _person(yes: bool, as_json: bool) -> Unattended:
+    """Who answers a command's questions: on standard error, for standard output is for the document."""
+    from workflows.core.step import Cancel
+    from workflows.plain import Person, Unattended
+
+    ask = not yes and not as_json and sys.stdin.isatty() and sys.stderr.isatty()
+    return Person(sys.stderr, Cancel(), yes=False) if ask else Unattended(yes=yes)
+
+
+def _command(command: Command, words: Sequence[str]) -> int:
+    options_given = parse_command(command, words)
     as_json = bool(options_given.pop("json"))
     progress: PlainPrinter | None = None
 
@@ -490,8 +506,19 @@ def _command(command: Command, words: Sequence[str]) -> int:
         progress = progress or PlainPrinter(sys.stderr, [])
         progress(harmless(event))
 
+    def asked(event: Asked) -> Any:
+        from workflows.core.events import harmless
+
+        if progress is not None:
+            progress.clear()
+        return person.answer(harmless(event))
+
     try:
-        result = command.run(options_given, emit)
+        if isinstance(command, Dialogue):
+            person = _person(bool(options_given.pop("yes")), as_json)
+            result = command.run(options_given, emit, asked)
+        else:
+            result = command.run(options_given, emit)
     finally:
         if progress is not None:
             progress.clear()

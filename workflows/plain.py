@@ -28,7 +28,7 @@ from workflows.core.text import clean, size
 
 if TYPE_CHECKING:
     from workflows.core.fields import Field, Filled
-    from workflows.core.step import Context, Step
+    from workflows.core.step import Cancel, Context, Step
 
 MARKS = {"waiting": "○", "running": "◐", "done": "✓", "cached": "✓", "failed": "✗", "cancelled": "■"}
 _KEPT_LINES = 2000
@@ -170,30 +170,22 @@ class Unattended:
                 "give --yes to confirm, or run on a terminal",
                 name="unconfirmed",
             )
-        flag = "--" + asked.field.replace("_", "-") + ("-file" if asked.kind == "secret" else "")
-        raise Missing(f"{asked.question}: nobody can be asked here", f"give {flag}", name="missing")
+        named = "--" + asked.field.replace("_", "-") + ("-file" if asked.kind == "secret" else "")
+        raise Missing(
+            f"{asked.question}: nobody can be asked here", f"give {asked.flag or named}", name="missing"
+        )
 
     def failed(self, step: Step, failure: Failed) -> Literal["retry", "stop"]:
         return "stop"
 
 
-class Prompts(Unattended):
-    """A person at a terminal without the full screen: a field a line, Enter takes what is in brackets."""
+class Person(Unattended):
+    """A person at a terminal without the full screen, who answers a question a line."""
 
-    def __init__(self, ctx: Context, out: TextIO, *, yes: bool) -> None:
+    def __init__(self, out: TextIO, cancel: Cancel, *, yes: bool) -> None:
         super().__init__(yes=yes)
-        self._ctx = ctx
         self._out = out
-
-    def fill(self, step: Step, form: Sequence[Filled]) -> Mapping[str, Any]:
-        values: dict[str, Any] = {}
-        for filled in form:
-            settled = filled.source in ("flag", "environment", "manifest", "asked") or self._yes
-            if filled.problem is None and settled:
-                values[filled.field.name] = filled.value
-            else:
-                values[filled.field.name] = self._ask(filled)
-        return values
+        self._cancel = cancel
 
     def answer(self, asked: Asked) -> Any:
         if asked.kind == "confirm" and self._yes:
@@ -204,7 +196,10 @@ class Prompts(Unattended):
             import getpass
 
             with interruptible():
-                return getpass.getpass(f"  {asked.question}: ")
+                try:
+                    return getpass.getpass(f"  {asked.question}: ")
+                except EOFError:
+                    raise Cancelled("the input ended") from None
         reply = self._read(f"  {asked.question} [{'y/N' if asked.kind == 'confirm' else ''}] ")
         return reply.lower() in ("y", "yes") if asked.kind == "confirm" else reply
 
@@ -232,6 +227,34 @@ class Prompts(Unattended):
                     f"{editor} cannot edit this: {error}", "set EDITOR to an editor of text", name="editor"
                 ) from None
 
+    def _read(self, prompt: str) -> str:
+        with interruptible():
+            self._cancel.check()  # asked for before we listened
+            self._out.write(prompt)
+            self._out.flush()
+            line = sys.stdin.readline()
+        if not line:
+            raise Cancelled("the input ended")
+        return line.strip()
+
+
+class Prompts(Person):
+    """A person who fills in the fields of steps too: a field a line, Enter takes what is in brackets."""
+
+    def __init__(self, ctx: Context, out: TextIO, *, yes: bool) -> None:
+        super().__init__(out, ctx.cancel, yes=yes)
+        self._ctx = ctx
+
+    def fill(self, step: Step, form: Sequence[Filled]) -> Mapping[str, Any]:
+        values: dict[str, Any] = {}
+        for filled in form:
+            settled = filled.source in ("flag", "environment", "manifest", "asked") or self._yes
+            if filled.problem is None and settled:
+                values[filled.field.name] = filled.value
+            else:
+                values[filled.field.name] = self._ask(filled)
+        return values
+
     def _ask(self, filled: Filled) -> Any:
         field, value = filled.field, filled.value
         problem = filled.problem if filled.source != "none" else None
@@ -255,16 +278,6 @@ class Prompts(Unattended):
             self._out.write(f"      {choice.value}{note}\n")
         if len(choices) > 12:
             self._out.write(f"      … {len(choices) - 12} more\n")
-
-    def _read(self, prompt: str) -> str:
-        with interruptible():
-            self._ctx.cancel.check()  # asked for before we listened
-            self._out.write(prompt)
-            self._out.flush()
-            line = sys.stdin.readline()
-        if not line:
-            raise Cancelled("the input ended")
-        return line.strip()
 
 
 @contextlib.contextmanager

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from workflows.core.events import Event
+    from workflows.core.events import Asked, Event
 
 Emit = Callable[["Event"], None]
+Ask = Callable[["Asked"], Any]
+"""Given by the face: puts a question to the person, or raises Missing where nobody can be asked."""
 
 
 @dataclass(frozen=True)
@@ -52,3 +54,30 @@ class Command(ABC):
     @abstractmethod
     def lines(self, document: Mapping[str, Any]) -> Iterable[str]:
         """The document as plain lines for a person."""
+
+
+class Dialogue(Command):
+    """A command that asks while it works, as a step does."""
+
+    @abstractmethod
+    def work(self, options: Mapping[str, Any]) -> Generator[Event, Any, Result]:
+        """Do it: yield events, return the result. `answer = yield Asked(...)` asks."""
+
+    def run(self, options: Mapping[str, Any], emit: Emit, ask: Ask | None = None) -> Result:
+        """Do the work; what it asks goes to `ask`, everything else to `emit`."""
+        from workflows.core.events import Asked
+
+        work, answer = self.work(options), None
+        try:
+            while True:
+                event = work.send(answer)
+                answer = None
+                if isinstance(event, Asked) and ask is not None:
+                    answer = ask(event)
+                else:
+                    emit(event)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
+        finally:
+            work.close()

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from types import UnionType
-from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from workflows.core.text import clean
 
@@ -92,13 +92,17 @@ class Progress(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Asked(Event):
-    """A step needs an answer before it goes on: `answer = yield Asked(...)`; `default` may be taken as it is."""
+    """A step needs an answer before it goes on: `answer = yield Asked(...)`; `default` may be taken as it is.
+
+    `flag`: what to give where nobody can be asked, if that does not follow from the field's name.
+    """
 
     type: ClassVar[str] = "asked"
     field: str
     question: str
     kind: Literal["confirm", "text", "choice", "secret", "path", "document"] = "confirm"
     default: str | None = None
+    flag: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +150,10 @@ _AS_IT_IS = ("outputs", "default")  # values for programs, and documents that a 
 _ONE_LINE = ("task", "parent", "title", "detail")  # a file's name may hold line ends
 
 
-def harmless(event: Event) -> Event:
+E = TypeVar("E", bound=Event)
+
+
+def harmless(event: E) -> E:
     """The event with nothing in its words that a terminal would act on; line ends stay where text has several."""
     changed = {}
     for field in fields(event):

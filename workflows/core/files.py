@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -47,6 +49,31 @@ def create_private(path: Path, data: bytes | str) -> None:
         file.flush()
         os.fsync(file.fileno())
     sync_dir(path.parent)
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Add one line to a file of mode 0600, on the disk when this returns; the whole line, or nothing of it.
+
+    A torn line before it (a power loss) keeps its own line.
+    """
+    new = not path.exists()
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        end = os.fstat(handle).st_size
+        torn = end and os.pread(handle, 1, end - 1) != b"\n"
+        payload = b"\n" * bool(torn) + line + b"\n"
+        try:
+            if os.write(handle, payload) != len(payload):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(handle)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(handle, end)
+            raise
+    finally:
+        os.close(handle)
+    if new:
+        sync_dir(path.parent)
 
 
 def sync_dir(path: Path) -> None:

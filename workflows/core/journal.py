@@ -7,7 +7,6 @@ line (a power loss) is set aside and the rest is used; a damaged line in the mid
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import json
 import os
@@ -18,7 +17,7 @@ from typing import Any, Literal
 
 from workflows.core.events import now
 from workflows.core.failure import Failed, Unavailable
-from workflows.core.files import create_private, private_dir, sync_dir, write_atomic
+from workflows.core.files import append_line, create_private, private_dir, write_atomic
 from workflows.core.text import clean
 
 Kind = Literal["run", "intent", "done", "failed"]
@@ -78,16 +77,10 @@ class Journal:
             self._entries = self._load(mend=True)
         entry = Entry(kind, run, step, inputs, dict(data or {}), now())
         record = {"v": 1, **entry.__dict__}
-        line = json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
-        folder, new = self.folder, not self.path.exists()
+        line = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
+        self.folder  # noqa: B018 - makes it
         try:
-            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                _write(handle, line.encode())
-            finally:
-                os.close(handle)
-            if new:
-                sync_dir(folder)
+            append_line(self.path, line.encode())
         except OSError as error:
             raise Unavailable(
                 f"the journal cannot be written: {error.strerror}",
@@ -183,19 +176,6 @@ class Journal:
         create_private(aside, rest)
         os.truncate(self.path, position)
         self.notice = f"the last line of the journal was torn and is set aside as journal.torn-{number}"
-
-
-def _write(handle: int, line: bytes) -> None:
-    """The whole line, on the disk, or nothing of it: half a line would spoil the next one."""
-    end = os.fstat(handle).st_size
-    try:
-        if os.write(handle, line) != len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.fsync(handle)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.ftruncate(handle, end)
-        raise
 
 
 def _entry(line: bytes) -> Entry:
