@@ -17,6 +17,7 @@ from pathlib import Path
 from workflows.commands.measure import Measure
 from workflows.core.failure import Failed
 from workflows.core.text import MAX_LINE, clean
+from workflows.iexec.secrets import known, uses
 from workflows.scone import lint_reproducible, record, session, signer_info
 from workflows.scone import printouts as readers
 from workflows.scone.difference import compare
@@ -105,6 +106,18 @@ def sessions(data: bytes) -> None:
         raise AssertionError("it is not written as it was read")
 
 
+def orders(data: bytes) -> None:
+    """A file of orders from anywhere: what each lets be used, in clear lines, or one clear line."""
+    try:
+        found = known.parse_file(data)
+    except Failed as failure:
+        _clear(failure)
+        return
+    for use in uses.uses([known.Known(order, "0x", "a file", 1) for order in found], ()):
+        if use.sentence != clean(use.sentence) or use.secret.title != clean(use.secret.title):
+            raise AssertionError(f"not one clear line: {use!r}")
+
+
 def _clear(failure: Failed) -> None:
     if failure.message != clean(failure.message):
         raise AssertionError(f"not one clear line: {failure.message!r}") from failure
@@ -189,6 +202,18 @@ def policies() -> Iterator[bytes]:
     ).encode()
 
 
+def signed() -> Iterator[bytes]:
+    from workflows.iexec import params
+    from workflows.iexec.orders import DatasetOrder, RequestOrder
+    from workflows.iexec.tags import TEE_SCONE
+
+    thing = "0x" + "ab" * 20
+    text = params.build(secrets={1: "pin"}, result_encryption=True, storage_provider="dropbox").to_text()
+    request = RequestOrder(app=thing, requester=thing, beneficiary=thing, tag=TEE_SCONE, params=text)
+    data = DatasetOrder(dataset=thing, tag=TEE_SCONE, apprestrict=thing, datasetprice=5)
+    yield json.dumps({"134": {"requestorder": request.to_json(), "datasetorder": data.to_json()}}).encode()
+
+
 TARGETS = {
     "enclaves": Target(measure, enclaves),
     "streams": Target(measure, streams),
@@ -198,4 +223,5 @@ TARGETS = {
     "printouts": Target(printouts, prints),
     "sessions": Target(sessions, policies),
     "dockerfiles": Target(dockerfiles, recipes),
+    "orders": Target(orders, signed),
 }

@@ -68,7 +68,7 @@ def read(folder: Path) -> Found:
     secrets = _files(folder / DATASET_KEYS)
     pairs = {path: _pair(path) for path in _files(folder / RESULT_KEYS) if path.name.endswith("_key")}
     return Found(
-        _deployed(folder / DEPLOYED),
+        deployed(folder / DEPLOYED),
         {kind: clean(name) for kind, name in names.items() if isinstance(name, str) and name},
         {path.name: dataset.read_key(path) for path in secrets if path.name.endswith(".key")},
         tuple(pair for pair in pairs.values() if pair),
@@ -204,7 +204,8 @@ def set_last_key(folder: Path, key: bytes) -> None:
         put_private(path, key)
 
 
-def _deployed(path: Path) -> dict[int, dict[str, str]]:
+def deployed(path: Path) -> dict[int, dict[str, str]]:
+    """Chain id → kind → address of a `deployed.json`, empty when there is no file; Missing when it is broken."""
     found: dict[int, dict[str, str]] = {}
     for kind, addresses in load(path).items():
         for chain, address in addresses.items() if isinstance(addresses, dict) else ():

@@ -115,14 +115,14 @@ class Sms:
     def push_app_secret(self, app: str, value: str) -> None:
         """Give it the developer's secret of an app, once and for ever; the account must own the app."""
         address = _address(app)
-        _check(value)
+        check(value)
         digest = challenge.app(address, value)
         self._push("POST", _app_path(address), value, digest, f"the secret of app {address}", address)
 
     def push_requester_secret(self, name: str, value: str) -> None:
         """Give it a secret of the account's, once and for ever, under a name of [0-9A-Za-z_-]{1,64}."""
         _name(name)
-        _check(value)
+        check(value)
         owner = self._signer()
         path = _requester_path(owner, name)
         self._push(
@@ -132,7 +132,7 @@ class Sms:
     def push_secret(self, name: str, value: str, *, replace: bool = False) -> None:
         """Give it a named (web2) secret of the account's; the only kind that `replace` can change later."""
         _name(name)
-        _check(value)
+        check(value)
         owner, what = self._signer(), f"the secret {name!r}"
         path, digest = _named_path(owner, name), challenge.web2(owner, name, value)
         there = self._has(path)
@@ -178,7 +178,7 @@ class Sms:
         return reply.status != 404
 
     def _push(self, method: str, path: str, value: str, digest: str, what: str, owner: str) -> None:
-        _check(value)
+        check(value)
         signer = self._signer()
         if self.url.startswith("http://") and not web.is_loopback(self.url):
             raise Missing(
@@ -266,7 +266,7 @@ def _name(name: str) -> str:
     return name
 
 
-def _check(value: str) -> None:
+def check(value: str) -> None:
     """Refuse what the SMS would refuse, or would store as something else, before anything is sent."""
     try:
         count = len(value.encode())

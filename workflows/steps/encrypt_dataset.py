@@ -12,6 +12,7 @@ from workflows.core.events import Asked, Noted, Progress, TaskChanged
 from workflows.core.failure import Cancelled, Failed
 from workflows.core.fields import Field
 from workflows.core.files import private_dir, write_atomic
+from workflows.core.journal import FOLDER
 from workflows.core.listen import listen
 from workflows.core.step import Cancel, Context, Done, Step, Work
 from workflows.core.text import size
@@ -184,7 +185,13 @@ def _called(source: Path) -> str:
 
 def key_file(ctx: Context) -> Path:
     """Where the dataset's key is kept, mode 0600."""
-    return private_dir(ctx.state / "keys") / f"{_called(Path(str(ctx['dataset'])))}.key"
+    private_dir(ctx.state / "keys")
+    return key_path(ctx.project, str(ctx["dataset"]))
+
+
+def key_path(project: Path, dataset: str) -> Path:
+    """The same by the name of the file alone; nothing is made."""
+    return project / FOLDER / "keys" / f"{_called(Path(dataset))}.key"
 
 
 def _record_file(ctx: Context) -> Path:

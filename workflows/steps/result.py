@@ -13,8 +13,7 @@ from workflows.core.files import private_dir
 from workflows.core.listen import listen
 from workflows.core.step import Context, Done, Step, Work
 from workflows.core.text import clean, size
-from workflows.steps import world
-from workflows.steps.push_secrets import result_key
+from workflows.steps import keyring, world
 
 _SHOWN_FILES = 5
 _SHOWN_LINES = 20
@@ -63,7 +62,7 @@ class Result(Step):
         archive = yield from self._download(ctx, task)
         key = None
         if results.kind(archive) != "plain":
-            pair = result_key(ctx)
+            pair = keyring.result_pair(ctx)
             if pair is None:
                 raise Failed(
                     "the result is encrypted and its private key is not here", "it is where the pair was made"

@@ -1,0 +1,72 @@
+"""Values of secrets on their way in: read whole, checked in bytes, refused before anything is sent."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import urlsplit
+
+from workflows.core.failure import Missing
+from workflows.iexec.secrets.kinds import Kind
+from workflows.iexec.sms import check
+from workflows.iexec.sms_answers import MAX_SIZE
+
+_LINE_END = 2  # bytes at the end of a file that are not counted
+
+
+def read(path: Path) -> str:
+    """The text of a file without its line end. Missing: not to be read, not UTF-8, or of a size no SMS takes."""
+    try:
+        with path.expanduser().open("rb") as source:
+            return take(source, str(path))
+    except OSError as error:
+        raise Missing(f"{path} cannot be read: {error.strerror}", "check the path and its mode") from None
+
+
+def take(source: BinaryIO, what: str) -> str:
+    """The same of an open stream, which is read no further than a secret is long; `what` names it."""
+    raw = source.read(MAX_SIZE + _LINE_END + 1)
+    try:
+        text = raw.decode(errors="strict" if len(raw) <= MAX_SIZE + _LINE_END else "replace").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise Missing(f"{what} is not UTF-8 text", "an SMS keeps text: encode it, in base64 say") from None
+    count = len(text.encode())
+    if not 0 < count <= MAX_SIZE:
+        raise Missing(
+            f"{what} holds {'nothing' if not count else f'more than {MAX_SIZE} bytes'}",
+            f"a secret has 1 to {MAX_SIZE} bytes", name="secret_size",
+        )  # fmt: skip
+    if "\0" in text:
+        raise Missing(
+            f"{what} holds a zero byte, which no environment variable can",
+            "an app gets its secrets in its environment: encode it, in base64 say", name="secret_zero_byte",
+        )  # fmt: skip
+    return text
+
+
+def checked(kind: Kind, value: str) -> str:
+    """The value as it is sent; a dataset key is trimmed, as the SDK does. Missing, without the value, otherwise."""
+    check(value)
+    if kind.id == "dataset-key":
+        value = value.strip()
+        if not _is_key(value):
+            raise Missing(
+                "a dataset key is 32 bytes as base64, 44 characters",
+                "give the key file that creamtea encrypt or iexec dataset encrypt made",
+                name="bad_value",
+            )
+    if kind.id == "result-proxy-url" and urlsplit(value).scheme not in ("http", "https"):
+        raise Missing(
+            "this is not an http or https URL", "give the URL of the pool's result proxy", name="bad_value"
+        )
+    return value
+
+
+def _is_key(value: str) -> bool:
+    try:
+        raw = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return len(raw) == 32 and base64.b64encode(raw).decode() == value
