@@ -62,6 +62,11 @@ WRONG = [
     (("encrypt", "nothing", "--output", "o", "--key-file", "k"), 2, "missing"),
     (("replay", "nothing"), 2, "missing"),
     (("explain",), 2, "usage"),
+    (("secrets", "list"), 3, "no_localnet"),
+    (("secrets", "push", "app-secret", "the value itself", "--yes"), 2, "usage"),
+    (("secrets", "bogus"), 2, "usage"),
+    (("secrets", "--network", "nowhere"), 2, "unknown_network"),
+    (("secrets", "--project", "/nonexistent"), 2, "missing"),
 ]
 
 

@@ -167,7 +167,7 @@ def _keys(written: Written, project: Path, place: Network, owner: str, dataset: 
     """The keys of the datasets, the one in use also as the client's default, and the key pair of results."""
     from workflows.iexec import dataset as coding
     from workflows.iexec import keys, sdk
-    from workflows.steps import world
+    from workflows.steps import keyring
 
     for record, key_file in _encrypted(project):
         key = coding.key_text(coding.read_key(key_file)).encode()
@@ -175,7 +175,7 @@ def _keys(written: Written, project: Path, place: Network, owner: str, dataset: 
         if dataset is not None and record == dataset.checksum:
             sdk.set_last_key(written.folder, key)
             written.keys.append(str(sdk.DATASET_KEYS / sdk.LAST_KEY))
-    pair = keys.find(world.kept_for(place) / "beneficiary", owner)
+    pair = keys.find(keyring.pairs_of(place), owner)
     if pair is None:
         return
     if pair.public.is_file():

@@ -127,9 +127,9 @@ def _dataset_keys(taken: Taken, found: Found, folder: Path) -> None:
 
 def _result_keys(taken: Taken, found: Found, place: Network) -> None:
     from workflows.iexec import keys
-    from workflows.steps import world
+    from workflows.steps import keyring
 
-    home = world.kept_for(place) / "beneficiary"
+    home = keyring.pairs_of(place)
     for pair in found.pairs:
         here = keys.find(home, pair.address)
         target = here.private if here else home / f"{pair.address}_key"

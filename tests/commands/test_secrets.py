@@ -1,0 +1,316 @@
+"""`creamtea secrets` on a real chain with a real SMS: list, push, check, audit, cancel; nothing of a value anywhere."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands.secret_town import Town
+from tests.commands.secret_town import town as a_town
+from workflows.cli import commands, main
+from workflows.commands.secrets import Secrets
+from workflows.iexec import dataset, ids, params
+from workflows.iexec.orders import DatasetOrder, RequestOrder
+from workflows.iexec.secrets.kinds import KINDS
+from workflows.localnet.chain import Chain
+
+pytestmark = pytest.mark.chain
+VALUE = "correct-horse-battery-staple"
+CODE = "import sys; from workflows.cli import main; sys.exit(main())"
+
+
+@pytest.fixture
+def town(chain: Chain, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Town]:
+    with a_town(chain, home, tmp_path, capsys) as made:
+        yield made
+
+
+@pytest.fixture
+def value(tmp_path: Path) -> Path:
+    path = tmp_path / "value.txt"
+    path.write_text(VALUE + "\n")
+    path.chmod(0o600)
+    return path
+
+
+def rows(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {
+        row["kind"] + (f" {row['name']}" if "requester" in row["kind"] else ""): row
+        for row in document["rows"]
+    }
+
+
+def names(document: dict[str, Any]) -> list[str]:
+    return [one["name"] for one in document["warnings"] if one["level"] == "act"]
+
+
+def test_an_app_s_secret_from_nothing_to_for_ever(town: Town, value: Path) -> None:
+    code, document = town.secrets("list")
+    assert code == 0 and rows(document)["app-secret"]["state"] == "absent"
+    assert town.secrets("check", "app-secret")[0] == 1
+    assert not town.ledger.exists(), "looking leaves no trace"
+    assert [path.name for path in town.project.iterdir()] == ["creamtea.toml"]
+
+    code, document = town.secrets("push", "app-secret", "--from", value, "--yes")
+    assert code == 0 and document["pushed"] and document["forever"] and town.is_set("app-secret")
+    assert (document["owner"], document["slot"], document["framework"]) == (town.app, "apps", "scone")
+    assert stat.S_IMODE(town.ledger.stat().st_mode) == 0o600 and VALUE not in town.ledger.read_text()
+
+    again, repeated = town.secrets("push", "app-secret", "--from", value, "--yes")
+    assert again == 0 and not repeated["pushed"], "the same value again is no fault"
+    value.write_text("another")
+    code, refused = town.secrets("push", "app-secret", "--from", value, "--yes")
+    assert code == 1 and refused["error"]["name"] == "secret_exists"
+
+    code, checked = town.secrets("check", "app-secret", "--from", value)
+    assert code == 1 and checked["set"] and checked["same"] is False
+    row = rows(town.secrets("list")[1])["app-secret"]
+    assert row["state"] == "set" and row["commitment"] == document["commitment"] and row["confirmed"]
+
+
+def test_nothing_is_pushed_without_a_word_of_the_person(town: Town, value: Path) -> None:
+    code, document = town.secrets("push", "app-secret", "--from", value)
+    assert code == 2 and document["error"]["name"] == "unconfirmed" and not town.is_set("app-secret")
+    code, document = town.secrets("push", "app-secret", "--yes")
+    assert code == 2 and "--from FILE" in document["error"]["hint"]
+    code, document = town.secrets("push", "requester-secret", "--from", value, "--yes")
+    assert code == 2 and "--name" in document["error"]["hint"]
+    assert not town.ledger.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "content", "name"),
+    [
+        ("app-secret", b" \t\n", "blank_secret"), ("app-secret", b"x" * 4097, "secret_size"),
+        ("app-secret", ("é" * 2049).encode(), "secret_size"), ("app-secret", b"", "secret_size"),
+        ("app-secret", b"\xff\xfe", "missing"), ("dataset-key", b"not a key", "bad_value"),
+        ("result-proxy-url", b"file:///etc/passwd", "bad_value"),
+        ("result-key", b"-----BEGIN RSA PUBLIC KEY-----", "POST_COMPUTE_MALFORMED_ENCRYPTION_PUBLIC_KEY"),
+    ],
+    ids=["blank", "4097 bytes", "multi-byte", "empty", "binary", "no key", "no URL", "PKCS#1"],
+)  # fmt: skip
+def test_a_value_that_cannot_be_right_is_refused_before_it_is_sent(
+    town: Town, value: Path, kind: str, content: bytes, name: str
+) -> None:
+    value.write_bytes(content)
+    code, document = town.secrets("push", kind, "--dataset", town.dataset, "--from", value, "--yes")
+    assert code in (1, 2) and document["error"]["name"] == name and document["error"]["hint"]
+    assert not town.ledger.exists()
+
+
+def test_a_value_from_standard_input(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from a pipe\r\n")))
+    code, document = town.secrets("push", "requester-secret", "--name", "pin", "--from", "-", "--yes")
+    assert code == 0 and document["title"] == "requester secret pin"
+    assert town.secrets("check", "requester-secret", "--name", "pin")[0] == 0
+    assert town.secrets("check", "requester-secret", "--name", "Pin")[0] == 1
+    other = "0x" + "12" * 20
+    assert town.secrets("check", "requester-secret", "--name", "pin", "--owner", other)[0] == 1
+
+
+def test_a_named_secret_is_replaced_only_when_told(town: Town, value: Path) -> None:
+    push = ("push", "named", "--name", "Token", "--from", value, "--yes")
+    assert town.secrets(*push)[0] == 0
+    value.write_text("a newer one")
+    code, document = town.secrets(*push)
+    assert code == 1 and "--replace" in document["error"]["hint"]
+    code, document = town.secrets(*push, "--replace")
+    assert code == 0 and document["replaced"]
+    code, document = town.secrets("check", "named", "--name", "token", "--from", value)
+    assert code == 0 and document["same"]
+
+
+def test_a_stranger_s_dataset_takes_no_key(town: Town, value: Path) -> None:
+    theirs = town.chain.workerpool  # a registered object of another kind
+    value.write_text(dataset.key_text(dataset.new_key()))
+    code, document = town.secrets("push", "dataset-key", "--dataset", theirs, "--from", value, "--yes")
+    assert code == 2 and document["error"]["name"] == "no_dataset"
+    code, document = town.secrets("push", "named", "--name", "x", "--owner", theirs, "--from", value, "--yes")
+    assert code == 1 and document["error"]["name"] == "not_allowed"
+    assert not town.ledger.exists()
+
+
+def test_the_result_key_is_made_once_and_taken_ever_after(town: Town) -> None:
+    code, document = town.secrets("push", "result-key", "--yes")
+    assert code == 0 and document["pushed"]
+    private = Path(document["key"]["private"])
+    before = private.read_bytes()
+    assert stat.S_IMODE(private.stat().st_mode) == 0o600
+    assert not town.secrets("push", "result-key", "--yes")[1]["pushed"]
+    assert private.read_bytes() == before
+    row = rows(town.secrets("audit")[1])["result-key"]
+    assert row["same"] is True and row["public"]
+
+
+def test_on_a_live_network_the_private_key_is_made_under_a_passphrase(town: Town, tmp_path: Path) -> None:
+    from workflows.iexec import keys, wallet
+
+    config = town.home / "xdg_config_home" / "creamtea" / "networks.toml"
+    config.write_text(config.read_text().replace("simulated = true", "simulated = false"))
+    mine = wallet.create("a password", tmp_path / "keystore", work=1 << 12)
+    for name in ("password", "passphrase"):
+        (tmp_path / name).write_text(f"a {name}\n")
+    signing = ("--wallet", mine.path, "--password-file", tmp_path / "password", "--yes")
+    code, document = town.secrets("push", "result-key", *signing)
+    assert code == 2 and "--passphrase-file" in document["error"]["hint"]
+    code, document = town.secrets(
+        "push", "result-key", *signing, "--passphrase-file", tmp_path / "passphrase"
+    )
+    assert code == 0 and document["pushed"] and document["key"]["protected"]
+    private = Path(document["key"]["private"])
+    assert keys.is_protected(private) and keys.load_private(private, "a passphrase").key_size == 4096
+    code, document = town.secrets("check", "result-key", "--wallet", mine.path)
+    assert code == 0 and document["owner"] == mine.address
+
+
+def test_the_sdk_s_own_key_pair_is_taken_and_not_replaced(town: Town) -> None:
+    from workflows.iexec import keys
+
+    folder = town.project / ".secrets" / "beneficiary"
+    pair = keys.create(folder, town.me, None)
+    before = pair.private.read_bytes()
+    code, document = town.secrets("push", "result-key", "--yes")
+    assert code == 0 and document["key"]["private"] == str(pair.private) and not document["key"]["protected"]
+    assert pair.private.read_bytes() == before
+    pair.private.chmod(0o644)
+    code, document = town.secrets("audit")
+    assert code == 1 and names(document) == ["exposed_file"]
+
+
+def test_the_audit_of_orders_and_what_mends_it(town: Town, value: Path, tmp_path: Path) -> None:
+    value.write_text(dataset.key_text(dataset.new_key()))
+    assert town.secrets("push", "dataset-key", "--dataset", town.dataset, "--from", value, "--yes")[0] == 0
+    text = params.build(secrets={1: "pin"}).to_text()
+    town.write_orders(
+        town.signed(DatasetOrder, apprestrict=ids.ZERO_ADDRESS), town.signed(RequestOrder, params=text)
+    )
+    code, document = town.secrets("audit")
+    assert code == 1 and sorted(names(document)) == ["not_set", "open_dataset"]
+    assert document["sources"] == ["orders.json"]
+    key = rows(document)["dataset-key"]
+    assert key["uses"][0]["app"] is None and key["uses"][0]["left"] == 10
+    assert document["public"][0]["on_chain"] is True
+    assert town.secrets("list")[0] == 0
+
+    value.write_text(VALUE)
+    assert town.secrets("push", "requester-secret", "--name", "pin", "--from", value, "--yes")[0] == 0
+    order = key["uses"][0]["hash"]
+    code, document = town.secrets("cancel", order)
+    assert code == 2 and document["error"]["name"] == "unconfirmed"
+    code, document = town.secrets("cancel", order, "--yes")
+    assert code == 0 and document["tx"] and document["left"] == 0
+    assert town.secrets("cancel", order, "--yes")[1]["tx"] is None
+    code, document = town.secrets("audit")
+    assert code == 0 and names(document) == []
+    assert rows(document)["dataset-key"]["uses"] == []
+    assert town.secrets("cancel", "0x" + "12" * 32, "--yes")[1]["error"]["name"] == "no_order"
+
+
+def test_orders_of_a_file_and_of_a_damaged_one(town: Town, tmp_path: Path) -> None:
+    import json
+
+    path = tmp_path / "theirs.json"
+    path.write_text(json.dumps([town.signed(DatasetOrder).to_json()]))
+    code, document = town.secrets("audit", "--dataset", town.dataset, "--orders", path)
+    assert code == 1 and names(document) == ["not_set"] and document["sources"] == [str(path)]
+    (town.project / "orders.json").write_text("{")
+    assert names(town.secrets("audit")[1]) == ["unreadable_orders"]
+    path.write_text("{")
+    assert town.secrets("audit", "--orders", path)[0] == 2
+
+
+def test_the_project_s_own_key_file_is_pushed_and_watched(town: Town) -> None:
+    from workflows.steps.encrypt_dataset import key_path
+
+    town.ran(dataset="leaves.csv")
+    file = key_path(town.project, "leaves.csv")
+    dataset.ensure_key(file)
+    assert town.secrets("push", "dataset-key", "--yes")[0] == 0 and town.is_set("dataset-key")
+    code, document = town.secrets("push", "dataset-key", "--yes")
+    assert code == 0 and not document["pushed"], "it is the same, and nobody is asked"
+    code, document = town.secrets("audit")
+    assert code == 0 and rows(document)["dataset-key"]["same"] is True
+    file.unlink()
+    dataset.ensure_key(file)
+    code, document = town.secrets("audit")
+    assert code == 1 and names(document) == ["other_value"]
+
+
+def test_a_file_that_was_deleted_after_the_push_is_no_fault(town: Town, value: Path) -> None:
+    town.ran(app_secret_file=str(value))
+    assert town.secrets("push", "app-secret", "--from", value, "--yes")[0] == 0
+    row = rows(town.secrets("audit")[1])["app-secret"]
+    assert row["same"] is True and row["file"] == str(value)
+    value.write_text("another")
+    assert names(town.secrets("audit")[1]) == ["other_value"]
+    value.write_text("  ")
+    assert names(town.secrets("audit")[1]) == ["bad_value"]
+    value.unlink()
+    code, document = town.secrets("audit")
+    assert code == 0 and rows(document)["app-secret"]["file"] is None
+
+
+@pytest.mark.parametrize("outputs", [None, {}, {"deal": 5, "dataset": "x"}, {"deal": "0x12"}, []])
+def test_an_odd_journal_ends_nothing(town: Town, outputs: Any) -> None:
+    journal = town.ran()
+    for step in ("deploy_app", "encrypt_dataset", "request"):
+        journal.append("done", step, run="r", data={"outputs": outputs})
+    journal.append(
+        "intent", "request", run="r", data={"transaction": {"predicted": "nonsense"}, "orders": [1]}
+    )
+    assert town.secrets("audit")[0] == 0
+
+
+def test_a_silent_sms_is_told_in_the_rows_and_by_the_exit_code(town: Town) -> None:
+    config = town.home / "xdg_config_home" / "creamtea" / "networks.toml"
+    config.write_text(config.read_text().replace(town.sms, "http://127.0.0.1:9"))
+    code, document = town.secrets("list")
+    assert code == 3 and {row["set"] for row in document["rows"]} == {None}
+    assert names(document) == ["no_answer"]
+    assert town.secrets("check", "app-secret")[0] == 3
+
+
+def test_the_lines_for_people_have_no_control_characters(town: Town, value: Path) -> None:
+    assert town.capsys is not None
+    town.secrets("push", "app-secret", "--from", value, "--yes")
+    for words in (["secrets"], ["secrets", "audit"], ["secrets", "check", "app-secret"]):
+        assert main([*words, "--project", str(town.project)]) == 0
+        shown = town.capsys.readouterr()
+        assert "app developer secret" in shown.out and VALUE not in shown.out + shown.err
+        assert all(line.isprintable() for line in shown.out.splitlines())
+
+
+def test_a_person_types_the_value_and_nobody_sees_it(town: Town) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        words = ["secrets", "push", "app-secret", "--project", str(town.project)]
+        os.execv(sys.executable, [sys.executable, "-c", CODE, *words])
+    seen = b""
+    for question, answer in ((b"not shown): ", VALUE), (b"[y/N]", "y")):
+        while question not in seen:
+            seen += os.read(terminal, 4096)
+        os.write(terminal, answer.encode() + b"\n")
+    try:
+        while chunk := os.read(terminal, 4096):
+            seen += chunk
+    except OSError:
+        pass  # the terminal is closed
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) == 0, seen.decode()
+    assert VALUE.encode() not in seen and b"for ever" in seen
+    assert town.is_set("app-secret")
+
+
+def test_no_option_takes_a_value_and_all_kinds_are_in_the_help() -> None:
+    assert isinstance(commands()["secrets"], Secrets)
+    flags = {argument.name for argument in Secrets.arguments}
+    assert not flags & {"--value", "--secret", "--secret-value", "value"}
+    assert all(kind in (Secrets.__doc__ or "") for kind in KINDS)

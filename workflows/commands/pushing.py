@@ -1,0 +1,232 @@
+"""Giving a secret to the SMS, and ending an order: what `creamtea secrets push` and `cancel` do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workflows.commands import inventory
+from workflows.core.command import Result
+from workflows.core.events import Asked, Event, Noted, TaskChanged
+from workflows.core.failure import Cancelled, Failed, Missing
+from workflows.core.text import shorten
+from workflows.steps import keyring, world
+
+if TYPE_CHECKING:
+    from workflows.core.step import Context
+    from workflows.iexec.secrets.kinds import Kind, Secret
+    from workflows.iexec.sms import Sms
+
+
+def push(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Result]:
+    """Push one secret, once all that can be known beforehand is right and the person agreed."""
+    from workflows.iexec.secrets import service
+
+    place = yield from place_of(ctx, options)
+    asked = inventory.sms(ctx, options["framework"])
+    _serves(asked.framework(), options["framework"])
+    account = yield from world.unlock(ctx)
+    _may(ctx, place, account.address)
+    there = service.is_set(asked, place)
+    at_hand = options["from"] or inventory.project_key(ctx, place.owner)
+    if there and place.kind.forever and not at_hand:  # nobody types a value in vain
+        raise _exists(place)
+    value, pair = yield from _value(ctx, place, options)
+    book = keyring.ledger(ctx)
+    if there and book.holds(asked.url, place, value):
+        return _pushed(ctx, asked, place, pair, pushed=False, replaced=False)
+    if there and (place.kind.forever or not options["replace"]):
+        raise _exists(place)
+    yield from _before(ctx, place, book, there)
+    question = f"{'Replace' if there else 'Push'} the {place.title} of {shorten(place.owner)}?"
+    if not (yield Asked(field="push", question=question, kind="confirm")):
+        raise Cancelled("nothing was pushed", "nothing was sent")
+    title = f"push the {place.title}"
+    yield TaskChanged(task="push", title=title, state="running")
+    service.push(inventory.sms(ctx, options["framework"], sign=True), book, place, value, replace=there)
+    yield TaskChanged(task="push", title=title, state="done")
+    return _pushed(ctx, asked, place, pair, pushed=True, replaced=there)
+
+
+def _pushed(ctx: Context, sms: Sms, place: Secret, pair: Any, *, pushed: bool, replaced: bool) -> Result:
+    push = keyring.ledger(ctx).last(sms.url, place)
+    key = pair and {"private": str(pair.private), "public": str(pair.public), "protected": pair.protected}
+    return Result(
+        {
+            "action": "push", **where(ctx, sms, place), "pushed": pushed, "replaced": replaced,
+            "pushed_at": push and push.at, "commitment": push and push.commitment,
+            "forever": place.kind.forever, "key": key,
+        }
+    )  # fmt: skip
+
+
+def cancel(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Result]:
+    """End an order that is known here: what is left of its volume can be matched no more."""
+    found = inventory.take(ctx, options).facts.orders
+    wanted = str(options.get("kind") or "").lower()
+    known = next((one for one in found if wanted and one.hash == wanted), None)
+    if known is None:
+        raise Missing(
+            f"no order {wanted[:80] or 'hash'!r} is known here", "creamtea secrets list --json names them; give "
+            "--orders FILE if it is in another file", name="no_order",
+        )  # fmt: skip
+    yield from world.unlock(ctx)
+    document = {
+        "action": "cancel",
+        "network": world.entry(ctx).name,
+        "order": known.hash,
+        "kind": known.order.kind,
+    }
+    if known.left:
+        yield Noted(
+            level="warning", text=f"{known.order.kind} {known.hash}: {known.left:,} uses are left, none will be; "
+            "deals that were made of it go on",
+        )  # fmt: skip
+        if not (yield Asked(field="cancel", question="Sign and cancel the order?", kind="confirm")):
+            raise Cancelled("the order was not cancelled", "nothing was sent")
+        chain = world.poco(ctx)
+        yield TaskChanged(task="cancel", title="cancel the order", state="running")
+        receipt = chain.run(lambda: chain.cancel_order(known.order))
+        yield TaskChanged(
+            task="cancel", title="cancel the order", state="done", detail=f"block {receipt.block}"
+        )
+        return Result({**document, "left": 0, "tx": receipt.hash})
+    return Result({**document, "left": 0, "tx": None})
+
+
+def _serves(served: str, wanted: str) -> None:
+    if served.lower() != wanted:
+        raise Failed(
+            f"this SMS serves {served}, not {wanted.upper()}: what is pushed there would not be found",
+            "choose the network or --framework that your orders' tag asks for; nothing was sent",
+            name="sms_framework",
+        )
+
+
+def _may(ctx: Context, place: Secret, signer: str) -> None:
+    """Failed when the SMS would refuse the signer, before a value is asked for."""
+    owner = place.owner if place.kind.thing == "wallet" else world.poco(ctx, sign=False).owner(place.owner)
+    if owner != signer:
+        whose = place.title if place.kind.thing == "wallet" else f"{place.kind.thing} {place.owner}"
+        raise Failed(
+            f"the wallet is {signer}, and the owner of the {whose} is {owner}",
+            "sign with the owner's --wallet: the SMS takes a secret from nobody else",
+            name="not_allowed",
+        )
+
+
+def _exists(place: Secret) -> Failed:
+    if place.kind.forever:
+        text, hint = "and it can never be changed or read back", place.kind.change
+    else:
+        text, hint = "and nothing says that it is this value", "replace it with --replace"
+    return Failed(
+        f"the SMS has the {place.title} of {place.owner} already, {text}", hint, name="secret_exists"
+    )
+
+
+def _before(ctx: Context, place: Secret, book: Any, there: bool) -> Generator[Event, Any, None]:
+    """What the push does, said before it is confirmed."""
+    kind = place.kind
+    yield Noted(text=f"read by      {kind.reader}")
+    if kind.forever:
+        yield Noted(
+            level="warning",
+            text=f"{kind.title} of {place.owner}: for ever, it can never be changed, read back or deleted",
+        )
+    else:
+        yield Noted(text=f"{kind.title} of {place.owner}: {kind.change}")
+    if kind.slot == "web2" and place.name != place.name.lower():
+        yield Noted(level="warning", text=f"the SMS keeps the name in lower case: {place.name.lower()}")
+    if kind.slot == "requesters":
+        for push in book.pushes():
+            other = push.secret
+            alike = other.kind.slot == "requesters" and other.name.lower() == place.name.lower()
+            if alike and other.owner == place.owner and other.name != place.name:
+                yield Noted(
+                    level="warning",
+                    text=f"{other.name} was pushed before: it differs by case only, and is another secret",
+                )
+    if there:
+        yield Noted(level="warning", text="the SMS has one already; the old value is lost with this push")
+
+
+# The place and the value
+
+
+def place_of(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Secret]:
+    """Which secret is meant; asks for the name that is missing."""
+    from workflows.iexec.secrets.kinds import KINDS, kind_of, secret
+
+    if not options.get("kind"):
+        raise Missing("which kind of secret?", f"one of {', '.join(KINDS)}", name="usage")
+    kind = kind_of(str(options["kind"]))
+    name = options.get("name")
+    if kind.name is None and not name:
+        question = f"name of the {kind.title}, 1 to 64 of 0-9 A-Z a-z _ -"
+        name = str((yield Asked(field="name", question=question, kind="text")) or "").strip()
+    if kind.thing == "wallet":
+        return secret(kind, options.get("owner") or world.address(ctx), name)
+    owner = inventory.thing(ctx, kind.thing, options.get(kind.thing))
+    if owner is None:
+        raise Missing(
+            f"this project has no {kind.thing} on {world.entry(ctx).name}", f"give --{kind.thing} ADDRESS",
+            name=f"no_{kind.thing}",
+        )  # fmt: skip
+    return secret(kind, owner, name)
+
+
+def _value(ctx: Context, place: Secret, options: Mapping[str, Any]) -> Generator[Event, Any, tuple[str, Any]]:
+    """The value, checked, and the key pair if it is a result key: from a file, standard input, or the person."""
+    from workflows.iexec import dataset, keys
+    from workflows.iexec.secrets.values import checked
+
+    kind = place.kind
+    if options["from"]:
+        return given(kind, options["from"]), None
+    if kind.id == "result-key":
+        pair = keyring.result_pair(ctx)
+        if not keyring.whole(pair):
+            pair = yield from keyring.make_pair(ctx)
+        assert pair is not None  # noqa: S101 - made just now
+        yield Noted(text=f"public key {pair.public}")
+        if not pair.protected and not world.entry(ctx).simulated:
+            yield Noted(
+                level="warning", text=f"{pair.private} is not encrypted: whoever reads it reads your results",
+                hint=f"openssl pkcs8 -topk8 -in {pair.private} gives it a passphrase",
+            )  # fmt: skip
+        return keys.sms_value(pair), pair
+    file = inventory.project_key(ctx, place.owner) if kind.id == "dataset-key" else None
+    if file is not None:
+        yield Noted(text=f"the key is that of {file}")
+        return dataset.key_text(dataset.read_key(file)), None
+    typed = yield Asked(
+        field="value", question=f"value of the {place.title} ({kind.form}; not shown)", kind="secret",
+        flag="--from FILE, or --from - for standard input",
+    )  # fmt: skip
+    return checked(kind, str(typed or "")), None
+
+
+def given(kind: Kind, source: str) -> str:
+    """The value of `--from`, checked."""
+    from workflows.iexec import keys
+    from workflows.iexec.secrets import values
+
+    if kind.id == "result-key":
+        if source == "-":
+            raise Missing("a result key comes from a file", "give --from <0xaddress>_key.pub", name="usage")
+        path = Path(source).expanduser()
+        return keys.sms_value(keys.KeyPair(path.with_suffix(""), path, protected=False))
+    if source == "-":
+        return values.checked(kind, values.take(sys.stdin.buffer, "standard input"))
+    return values.checked(kind, values.read(Path(source)))
+
+
+def where(ctx: Context, sms: Sms, place: Secret) -> dict[str, Any]:
+    kind = place.kind
+    return {
+        "network": world.entry(ctx).name, "sms": sms.url, "framework": sms.framework().lower(), "kind": kind.id,
+        "title": place.title, "slot": kind.slot, "owner": place.owner, "name": place.name or None,
+    }  # fmt: skip
