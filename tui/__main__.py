@@ -23,9 +23,16 @@ def _full_screen(words: list[str]) -> bool:
         words[0] in ("run", "resume", "replay")
         and not {"--plain", "--json", "--yes", "-y", "-h", "--help"} & set(words)
     )
+    wanted = wanted or _looks_at_secrets(words)
     if not wanted or os.environ.get("CI") or os.environ.get("TERM", "dumb") == "dumb":
         return False
     return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _looks_at_secrets(words: list[str]) -> bool:
+    """`creamtea secrets` without a word that says what to do; its options may follow."""
+    said = not words[1:] or words[1].startswith("--")
+    return words[:1] == ["secrets"] and said and not {"--json", "-h", "--help"} & set(words)
 
 
 if __name__ == "__main__":

@@ -91,6 +91,28 @@ COMPARE = (
     Action("quit", "q,ctrl+q", "app.leave", "quit", "Leave; a running step is cancelled"),
 )
 
+SECRETS = (
+    Action("push", "p", "push", "push", "Secrets: give the marked one to the SMS, or a new value for it"),
+    Action("add", "a", "add", "add", "Secrets: push one of another kind or name"),
+    Action("cancel_order", "o", "cancel_order", "cancel order", "Secrets: cancel an order that uses the marked one"),
+    Action("error", "e", "warning", "warning", "Go to the next row with a warning"),
+    Action("retry", "r", "again", "again", "Ask the chain and the SMS again"),
+    Action("copy", "y", "copy", "copy", "Copy the marked row with its addresses in full"),
+    Action(
+        "previous_step", "left_square_bracket,up,ctrl+up", "step(-1)", "row before", "Mark the row before",
+        show=False,
+    ),
+    Action(
+        "next_step", "right_square_bracket,down,ctrl+down", "step(1)", "row after", "Mark the row after",
+        show=False,
+    ),
+    Action("page_up", "pageup", "scroll('page_up')", "page up", "Scroll the row's text back", show=False),
+    Action("page_down", "pagedown", "scroll('page_down')", "page down", "Scroll the row's text on", show=False),
+    Action("look", "escape", "back", "back", "Leave the question, or the screen"),
+    Action("why", "question_mark,f1", "why", "help", "What this screen shows, and all keys"),
+    Action("quit", "q,ctrl+q", "app.leave", "quit", "Leave creamtea"),
+)  # fmt: skip
+
 APP = (
     Action(
         "interrupt",
@@ -101,11 +123,19 @@ APP = (
         show=False,
     ),
     Action("commands", "ctrl+p", "app.command_palette", "commands", "Find any of these by its name"),
+    Action(
+        "secrets",
+        "f4",
+        "app.secrets",
+        "secrets",
+        "See which secrets are where, and who can read them",
+        show=False,
+    ),
     Action("theme", "ctrl+t", "app.change_theme", "theme", "Choose other colours", show=False),
     Action("screenshot", "f8", "app.screenshot", "screenshot", "Save the screen as an SVG file", show=False),
 )
 
-SCREENS = (WIZARD, START, COMPARE)  # each with APP has its keys to itself
+SCREENS = (WIZARD, START, COMPARE, SECRETS)  # each with APP has its keys to itself
 
 _SHOWN = {
     "slash": "/", "question_mark": "?", "left_square_bracket": "[", "right_square_bracket": "]",

@@ -18,6 +18,7 @@ from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.filter import LineFilter
 from textual.message import Message
+from textual.screen import Screen
 
 from tui import settings
 from tui.actions import APP, Action
@@ -54,8 +55,11 @@ class Creamtea(App[int], inherit_bindings=False):
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, Creamtea.Rung)
 
-    def __init__(self, source: Source | None = None, *, folder: Path | None = None) -> None:
+    def __init__(
+        self, source: Source | None = None, *, folder: Path | None = None, opening: Screen[None] | None = None
+    ) -> None:
         super().__init__()
+        self._opening = opening
         self.source = source
         self._folder = folder or Path.cwd()
         self._feed: Feed | None = None
@@ -89,7 +93,7 @@ class Creamtea(App[int], inherit_bindings=False):
         if self.source is not None:
             self.play(self.source)
         else:
-            self.push_screen(Start(self._folder))
+            self.push_screen(self._opening or Start(self._folder))
         if self._complaint is not None:
             self.notify(
                 f"{self._complaint.message}: the settings are not used. {self._complaint.hint}",
@@ -135,6 +139,21 @@ class Creamtea(App[int], inherit_bindings=False):
             self.start(options)
         except Failed as failure:
             self.notify(f"{failure.message}. {failure.hint}", severity="error", markup=False)
+
+    def action_secrets(self) -> None:
+        """Show the secrets of the project at hand; what runs goes on behind them."""
+        from tui.run import LiveRun
+        from tui.screens.secrets import SecretsScreen
+
+        if any(isinstance(screen, SecretsScreen) for screen in self.screen_stack):
+            return
+        words = ["--project", str(self._folder)]
+        if isinstance(self.source, LiveRun):
+            ctx = self.source.ctx
+            words = ["--project", str(ctx.project), "--network", str(ctx["network"] or "localnet")]
+            for name in ("wallet", "password_file", "passphrase_file"):
+                words += [f"--{name.replace('_', '-')}", str(ctx[name])] if ctx[name] else []
+        self.push_screen(SecretsScreen(words))
 
     def _ring(self) -> None:
         with suppress(RuntimeError):  # the loop may be gone already
@@ -214,6 +233,10 @@ def _app(words: list[str]) -> Creamtea:
         options = cli.parse_resume(words[1:])
         options.resumed = True
         return Creamtea(LiveRun(options))
+    if words[0] == "secrets":
+        from tui.screens.secrets import SecretsScreen
+
+        return Creamtea(opening=SecretsScreen(words[1:]))
     options = cli.parse_run(words[1:])
     cli.agreed(options)
     return Creamtea(LiveRun(options))

@@ -32,6 +32,7 @@ _CHOICES = (
     ("onboard", "Onboard the app in this folder", "step by step, to the decrypted result"),
     ("demo", "See it on the bundled sample", "the same walk without a question"),
     ("deploy", "Deploy", "build, measure, deploy if an input changed"),
+    ("secrets", "See who can read which secret", "what is in which SMS, and what to do"),
 )
 _ABOUT = """\
 creamtea takes an application into an Intel SGX enclave with SCONE and onto the iExec network: choose a
@@ -116,6 +117,8 @@ class Start(Screen[None]):
                 self.action_compare()
             elif event.choice.value == "resume":
                 app.start(cli.parse_resume(words))
+            elif event.choice.value == "secrets":
+                app.action_secrets()
             elif event.choice.value == "demo":
                 app.start(cli.parse_run(["demo"]))
             else:

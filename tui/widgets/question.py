@@ -27,7 +27,7 @@ from workflows.core.text import clean
 _HINTS = {
     "confirm": "y yes · n no · enter takes the marked one",
     "document": "ctrl+r keeps it and goes on · escape leaves the editor",
-    "secret": "enter goes on · escape stops the step · nothing is shown",
+    "secret": "enter goes on · escape stops the {work} · nothing is shown",
 }
 
 
@@ -44,7 +44,7 @@ class Question(Vertical):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "refuse", "no"),
-        Binding("escape", "stop", "stop the step"),
+        Binding("escape", "stop", "stop"),
     ]
 
     class Answered(Message):
@@ -54,8 +54,9 @@ class Question(Vertical):
             super().__init__()
             self.value = value
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: Asked, *, work: str = "step") -> None:
         super().__init__(classes=f"question -{asked.kind}")
+        self._work = work
         self.kind = asked.kind
         self._question = asked.question
         self._default = asked.default or ""
@@ -83,7 +84,7 @@ class Question(Vertical):
 
     def tell(self, *, more: bool) -> None:
         """Say which keys answer; with `more`, that not all is in view yet that is worth reading before."""
-        hint = _HINTS.get(self.kind, "enter goes on · escape stops the step")
+        hint = _HINTS.get(self.kind, "enter goes on · escape stops the {work}").format(work=self._work)
         reach = "escape, PgDn" if self.kind == "document" else "PgDn"  # an editor has pages of its own
         first = f"{reach}: more to read · " if more else ""
         self.query_one(".form-hint", Line).show(Content(first + hint))
