@@ -12,6 +12,7 @@ import pytest
 from tests.commands.secret_town import Town
 from tests.commands.secret_town import town as a_town
 from workflows.core.events import Asked
+from workflows.core.failure import Failed
 from workflows.core.journal import Journal
 from workflows.core.manifest import Manifest
 from workflows.core.step import Context
@@ -33,7 +34,9 @@ def town(chain: Chain, home: Path, tmp_path: Path) -> Iterator[Town]:
 def begin(town: Town, **values: Any) -> Context:
     ctx = Context(town.project, Journal(town.project), Manifest(town.project), workflow="onboard", run="r")
     ctx.values.update({"network": "trial", "dataset": "leaves.csv", "encrypt_result": True, **values})
-    ctx.outputs.update(deploy_app={"app": town.app}, encrypt_dataset={"dataset": town.dataset})
+    ctx.outputs.update(
+        measure={"image_id": "none"}, deploy_app={"app": town.app}, encrypt_dataset={"dataset": town.dataset}
+    )
     dataset.ensure_key(key_path(town.project, "leaves.csv"))
     return ctx
 
@@ -100,3 +103,16 @@ def test_the_sdk_s_pair_of_the_project_is_the_one_that_is_pushed(town: Town) -> 
     assert keyring.needed_pair(ctx) == pair and pair.private.read_bytes() == before
     assert not (world.user_state(ctx) / "beneficiary").exists()
     assert keyring.ledger(ctx).holds(world.sms(ctx).url, keyring.result_place(ctx), keys.sms_value(pair))
+
+
+def test_an_app_secret_is_the_first_one_for_ever(town: Town, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_text("first")
+    given = {"app_secret_file": str(file), "encrypt_result": False}
+    run(begin(town, **given))
+    assert PushSecrets().done(begin(town, **given)) is not None
+    file.write_text("second")
+    assert PushSecrets().done(begin(town, **given)) is None
+    with pytest.raises(Failed) as caught:
+        run(begin(town, **given))
+    assert caught.value.name == "app_secret_differs"
