@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from workflows.iexec.orders import WorkerpoolOrder
     from workflows.iexec.params import Params
 
-_MANY = 1_000_000  # uses of a dataset order, as the SDK's template
-
 
 def _categories(_: Context) -> Sequence[Choice]:
     times = (("XS", "5 min"), ("S", "20 min"), ("M", "1 h"), ("L", "3 h"), ("XL", "10 h"))
@@ -205,9 +203,10 @@ class Request(Step):
         dataset = ctx.outputs["encrypt_dataset"]["dataset"]
         pool = market.workerpool_order(world.network(ctx), category, tag, ctx["workerpool"])
         self._afford(ctx, pool)
+        # Signatures are public once matched: what is left of an order, anybody could use.
         return Orders(
             app=AppOrder(app=app, tag=tag, requesterrestrict=me),
-            dataset=DatasetOrder(dataset=dataset, volume=_MANY, tag=tag, apprestrict=app)
+            dataset=DatasetOrder(dataset=dataset, tag=tag, apprestrict=app, requesterrestrict=me)
             if dataset
             else NULL_DATASET_ORDER,
             workerpool=pool,
