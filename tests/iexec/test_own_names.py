@@ -18,22 +18,23 @@ def words(text: str) -> set[str]:
 # Their messages name the value, file or line and what is wrong with it: nothing is left to explain.
 PLAIN = words(
     """
-absent address address_mismatch already_contributed answer_too_large bad_address bad_archive bad_key_file
-bad_network bad_private_key bad_record bad_reference bad_secret_name bad_task bad_url base_image
-before_final_deadline blank_secret broken_off build_heredoc build_needs_session build_syntax_image
-callback_digest callback_unexpected cas_unavailable context_changed context_unreadable contribution_deadline
-damaged_pki dataset_in_image dockerfile editor empty_project engine_error engine_silent entrypoint exists
-export file_changed file_too_large file_trouble image_id in_image insecure_url invalid_heap invalid_key
-invalid_keystore invalid_order invalid_params journal key_file_damaged key_file_not_private key_needed
-language listen maintenance missing no_app no_build no_buildkit no_category no_deal no_enclave_challenge no_end
-no_gateway no_hub no_localnet no_market no_match no_npm no_password no_result no_side no_stand_in no_step no_storage
-no_task not_allowed not_authorized not_done not_found not_json npm_integrity packages passphrase project
-public_key_wallet redirected refused_download regions registry_error registry_login reverted scone_volume
-secret_size server_error session_refused sms_backup sms_database sms_framework sms_refused state system tag
-tag_frameworks_exclusive tag_without_framework tag_without_tee task_not_unset tls_files transaction_replaced
-transaction_reverted unconfirmed unknown_base unknown_network unknown_tag usage vault_key_mismatch volume
-wallet weak_key wrong_enclave_signature wrong_hub wrong_passphrase
-iexec_file inside no_iexec_project other_key
+absent address address_mismatch already_contributed answer_too_large app_secret_differs bad_address
+bad_archive bad_key_file bad_network bad_private_key bad_record bad_reference bad_secret_name bad_task
+bad_url bad_value base_image before_final_deadline blank_secret broken_off build_heredoc build_needs_session
+build_syntax_image callback_digest callback_unexpected cas_unavailable commitment_key context_changed
+context_unreadable contribution_deadline damaged_pki dataset_in_image dockerfile editor empty_project
+engine_error engine_silent entrypoint exists export file_changed file_too_large file_trouble iexec_file
+image_id in_image insecure_url inside invalid_heap invalid_key invalid_keystore invalid_order invalid_params
+journal key_file_damaged key_file_not_private key_needed language ledger listen maintenance missing no_app
+no_build no_buildkit no_category no_deal no_enclave_challenge no_end no_gateway no_hub no_iexec_project
+no_localnet no_market no_match no_npm no_order no_password no_result no_side no_stand_in no_step no_storage
+no_task not_allowed not_authorized not_done not_found not_json npm_integrity orders other_key packages
+passphrase project project_name public_key_wallet record redirected refused_download regions registry_error
+registry_login reserved reverted scone_volume secret_size secret_zero_byte server_error session_refused
+sms_backup sms_database sms_framework sms_refused state system tag tag_frameworks_exclusive
+tag_without_framework tag_without_tee task_not_unset tls_files transaction_replaced transaction_reverted
+unconfirmed unknown_base unknown_kind unknown_network unknown_tag usage vault_key_mismatch volume wallet
+weak_key wrong_enclave_signature wrong_hub wrong_passphrase
 """
 )
 

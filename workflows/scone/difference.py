@@ -84,7 +84,7 @@ def compare(a: Record, b: Record) -> Difference:
     led = list(inputs.compare(a, b, changed))
     same = not found and not free and "changed" not in parts.values()
     if not same:
-        decided = any(cause.part for cause in found)
+        decided = any(cause.part for cause in (*found, *led))
         chance = list(_chance(parts["fspf_key"], decided, bool(found or free or led), equal))
         found += [*led, *chance, *free] if decided else [*chance, *led, *free]
     silent = [f"{cause.sentence}; nothing that is measured changed by it" for cause in led if same]

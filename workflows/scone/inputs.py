@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from workflows.core.text import clean, plural
 from workflows.scone import changes
-from workflows.scone.causes import MEASURED, Cause, digest, tells_all
+from workflows.scone.causes import MEASURED, Cause, Part, digest, tells_all
 from workflows.scone.changes import Change, some
 from workflows.scone.record import Builder, Record, Sources
 
@@ -72,7 +72,8 @@ def _context(old: Sources, new: Sources, told: Sequence[str], sealed: bool) -> I
     for name in names[:_MOST_FILES]:
         how = "is new" if name not in old.files else "is gone" if name not in new.files else "changed"
         hashes = (digest(old.files.get(name)), digest(new.files.get(name)))
-        yield Cause(f"{clean(name)} {how} in the project; {fate}", f"sha256 {hashes[0]} → {hashes[1]}", name)
+        part: Part | None = "fspf_tag" if sealed else None  # only its ciphertext could be compared
+        yield Cause(f"{clean(name)} {how} in the project; {fate}", f"sha256 {hashes[0]} → {hashes[1]}", name, part)
     if rest := names[_MOST_FILES:]:
         yield Cause(
             f"{plural(len(rest), 'more file')} of the project differ: {some(rest)}", "hashes of the context"
