@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,18 +68,30 @@ class Localnet(Command):
             return [document.get("trouble") or "no localnet is running; creamtea localnet up starts one"]
         if "stopped" in document:
             return ["stopped" if document["stopped"] else "no localnet was running"]
-        lines = [f"{name:<14} {value}" for name, value in document.items() if _plain(value)]
-        shared = document.get("public") or {}
-        for name, value in {**shared, **shared.get("ipfs", {})}.items():
-            if not isinstance(value, dict):
-                lines.append(f"public {name:<15} {', '.join(value) if isinstance(value, list) else value}")
+        lines = list(
+            _flat(
+                {name: value for name, value in document.items() if name not in ("v", "public", "accounts")}
+            )
+        )
+        lines += [
+            f"{'account ' + one['role']:<22} {one['address']}" for one in document.get("accounts") or ()
+        ]
+        lines += _flat(document.get("public") or {}, "public ")
         for one in document.get("revivals") or ():
             lines.append(f"the chain stopped by itself and went on from block {one['block']} at {one['at']}")
         return lines
 
 
-def _plain(value: object) -> bool:
-    return value is not None and not isinstance(value, list | dict)
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """A line for each value, those of an inner document under both names."""
+    for name, value in document.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name} ")
+        elif isinstance(value, list):
+            if value and all(isinstance(item, str) for item in value):
+                yield f"{prefix + name:<22} {', '.join(value)}"
+        elif value is not None:
+            yield f"{prefix + name:<22} {value}"
 
 
 def _up(state: Path, shared: Any, emit: Emit) -> Result:

@@ -29,15 +29,17 @@ def export(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 
     Other chains of a chain.json that is there stay in it; Missing when it is none.
     """
+    from workflows.iexec import networks, sdk
+
     path = folder / "chain.json"
     chains = {name: one for name, one in _chains(path).items() if name != "localnet"}
-    shared = document.get("public")
+    reached = networks.from_status({**document, **(document.get("public") or {})})
     if not folder.exists():
         private_dir(folder)
     chain = {
         "default": "localnet",
         "allowExperimentalNetworks": True,
-        "chains": {**chains, "localnet": _entry({**document, **(shared or {})})},
+        "chains": {**chains, "localnet": sdk.chain_entry(reached)},
     }
     write_atomic(path, json.dumps(chain, indent=2) + "\n", 0o644)
     return {"chain": str(path), **_wallet(document, folder), **_description(document, folder)}
@@ -64,24 +66,6 @@ def _wallet(document: Mapping[str, Any], folder: Path) -> dict[str, str | None]:
         "password": None,
         "password_file": str(password),
     }
-
-
-def _entry(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The chain of chain.json. Source of the keys: reference formats §8.2 (8.24.0 refuses unknown ones)."""
-    entry: dict[str, Any] = {
-        "id": str(document["chain_id"]),
-        "host": document["rpc"],
-        "hub": document["hub"],
-        "sms": {"scone": document["sms"]},
-        "resultProxy": document["result_proxy"],
-        "ipfsGateway": document["ipfs"]["gateway"],
-        "native": True,
-        "useGas": False,
-        "defaultTeeFramework": "scone",
-    }
-    if document.get("market"):
-        entry["iexecGateway"] = document["market"]
-    return entry
 
 
 def _description(document: Mapping[str, Any], folder: Path) -> dict[str, str | None]:

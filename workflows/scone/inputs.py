@@ -73,7 +73,9 @@ def _context(old: Sources, new: Sources, told: Sequence[str], sealed: bool) -> I
         how = "is new" if name not in old.files else "is gone" if name not in new.files else "changed"
         hashes = (digest(old.files.get(name)), digest(new.files.get(name)))
         part: Part | None = "fspf_tag" if sealed else None  # only its ciphertext could be compared
-        yield Cause(f"{clean(name)} {how} in the project; {fate}", f"sha256 {hashes[0]} → {hashes[1]}", name, part)
+        yield Cause(
+            f"{clean(name)} {how} in the project; {fate}", f"sha256 {hashes[0]} → {hashes[1]}", name, part
+        )
     if rest := names[_MOST_FILES:]:
         yield Cause(
             f"{plural(len(rest), 'more file')} of the project differ: {some(rest)}", "hashes of the context"
