@@ -151,7 +151,9 @@ def test_what_leads_to_a_build_is_a_cause_only_when_something_changed(name: str)
     assert any(sentence in warning and "nothing that is measured" in warning for warning in alone.warnings)
     found = compare(BUILD, rebuilt(other))
     assert not found.same
-    if "it is encrypted in the image" in sentence:  # likely what the tag changed by, though nobody can compare it
+    if (
+        "it is encrypted in the image" in sentence
+    ):  # likely what the tag changed by, though nobody can compare it
         assert sentence in found.causes[0].sentence and found.causes[0].part == "fspf_tag"
         return
     assert "nothing that is measured changed" in found.causes[0].sentence
