@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.localnet.processes import command
+from workflows.core.events import Noted
 from workflows.core.failure import Failed, Missing, Unavailable
 from workflows.iexec import devkeys, networks, wallet, web
 from workflows.iexec.connection import Connection
@@ -342,6 +343,18 @@ def test_a_chain_of_the_public_accounts_is_not_opened_to_others(tools: Any, tmp_
     with client.join(tmp_path / "old", lambda _: None) as lease:  # nothing of it is lost
         assert lease.document["public"] is None and len(lease.document["accounts"]) == 10
         client.stop(tmp_path / "old")
+
+
+@on_chain
+def test_one_that_is_opened_and_closed_again_keeps_its_ports(tools: Any, tmp_path: Path) -> None:
+    told: list[Any] = []
+    for words in (Sharing(HERE, (HERE,)).words, []):
+        with client.join(tmp_path / "home", told.append, words=words) as lease:
+            assert (lease.document["public"] is not None) == bool(words)
+        client.stop(tmp_path / "home")
+        ports = json.loads((tmp_path / "home" / "ports.json").read_text())
+        assert all(ports.values()) and "public rpc" in ports
+    assert not [event for event in told if isinstance(event, Noted)]
 
 
 @on_chain

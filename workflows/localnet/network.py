@@ -205,7 +205,9 @@ class Localnet:
             await self._up("rpc", "chain for other machines", rpc)
         await self._up("control", "control", self.control)
         self._ports["chain"] = int(chain.rpc.rpartition(":")[2])
-        every = {**servers, "CAS": cas.api, "worker": worker.api, "market": market, "rpc": rpc}
+        every = {**servers, "CAS": cas.api, "worker": worker.api, "market": market}
+        if self._door:
+            every["rpc"] = rpc
         for name, server in every.items():
             self._keep_place(name, server)
         self._ports.save()
