@@ -69,7 +69,8 @@ class Trade:
             raise Refused(403, f"only order signer {signer} can publish an order")
         if not self._chain().signed(order, signer):
             raise Refused(403, "invalid sign")
-        if len(self._book.of_kind(order.kind, lambda one: one.signer == signer)) >= MOST_OPEN:
+        theirs = self._book.of_kind(order.kind, lambda one: one.signer == signer)
+        if len(theirs) >= MOST_OPEN <= sum(self._look(one).status == "open" for one in theirs):
             raise Refused(
                 403,
                 f"maximun of {MOST_OPEN} published open {order.kind} has been reached for wallet {signer}",
