@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -152,6 +153,42 @@ def test_nobody_fills_the_market(on_market: On, tmp_path: Path) -> None:
         book.close()
         status, answer = await world.publish(world.signed(AppOrder(app=app), world.owner), world.owner)
         assert status == 403 and answer["error"].startswith(f"maximun of {MOST_OPEN} published open apporder")
+
+    on_market(body)
+
+
+@pytest.mark.chain
+def test_what_is_used_up_takes_no_place_of_what_is_open(on_market: On, tmp_path: Path) -> None:
+    async def body(world: World) -> None:
+        app = world.app()
+        gone = world.signed(AppOrder(app=app), world.owner)
+        assert (await world.publish(gone, world.owner))[0] == 200
+        world.owner.run(lambda: world.owner.cancel_order(gone))
+        book = Book(tmp_path / "market" / "orders.sqlite")
+        for number in range(MOST_OPEN - 1):
+            book.add(f"0x{number:064x}", AppOrder(app=app), world.owner.sender)
+        book.close()
+        statuses = [
+            (await world.publish(world.signed(AppOrder(app=app), world.owner), world.owner))[0] for _ in "12"
+        ]
+        assert statuses == [200, 403]
+
+    on_market(body)
+
+
+@pytest.mark.chain
+def test_a_body_is_utf_8_whatever_its_headers_say(on_market: On) -> None:
+    async def body(world: World) -> None:
+        order = world.signed(AppOrder(app=world.app()), world.owner)
+        _, challenge = await world.ask("/challenge")
+        headers = {
+            "Authorization": authorization(challenge["data"], world.owner.account),
+            "Content-Type": "application/json; charset=klingon",
+        }
+        url = f"{world.url}/apporders?chainId={world.chain.chain_id}"
+        text = json.dumps({"order": order.to_json()})
+        async with world.http.post(url, data=text.encode(), headers=headers) as answer:
+            assert answer.status == 200
 
     on_market(body)
 

@@ -69,7 +69,7 @@ class Client:
         async with self.http.get(f"{self.url}/results/challenge", params=query) as answer:
             return answer.status, await answer.json()
 
-    async def login(self, text: str) -> tuple[int, str]:
+    async def login(self, text: str | bytes) -> tuple[int, str]:
         async with self.http.post(f"{self.url}/results/login?chainId={CHAIN_ID}", data=text) as answer:
             return answer.status, await answer.text()
 
@@ -208,7 +208,7 @@ def test_a_challenge_is_good_once_for_who_signed_it(on_proxy: On) -> None:
         text = authorization(data, WORKER)
         assert (await proxy.login(text))[0] == 200
         assert (await proxy.login(text))[0] == 401
-        for junk in ("", "_", "__", "0x_0x_0x", "x" * 1000):
+        for junk in ("", "_", "__", "0x_0x_0x", "x" * 1000, b"\xff\xfe"):
             assert (await proxy.login(junk))[0] == 401
         own = json.loads(json.dumps(data)) | {"message": {"challenge": "mine"}}
         assert (await proxy.login(authorization(own, WORKER)))[0] == 401

@@ -82,7 +82,8 @@ class ResultProxy(HttpService):
 
     async def _login(self, request: web.Request) -> web.Response:
         """`<hash>_<signature>_<address>` of a challenge for a token."""
-        signer = await self._logins.redeem((await request.text()).strip().strip('"'))
+        answer = (await request.read()).decode(errors="replace")
+        signer = await self._logins.redeem(answer.strip().strip('"'))
         if signer is None:
             return web.Response(status=401)
         return web.Response(text=self._tokens.issue(signer, int(time.time())))

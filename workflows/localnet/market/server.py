@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from workflows.localnet.market.book import Book
 from workflows.localnet.market.deals import deals
 from workflows.localnet.market.query import Query
 from workflows.localnet.market.trade import Look, Refused, Trade
-from workflows.localnet.service import Handler, HttpService
+from workflows.localnet.service import Handler, HttpService, read_json
 
 if TYPE_CHECKING:
     from workflows.iexec.hub import Hub
@@ -138,7 +137,7 @@ class Market(HttpService):
         wallet = await self._logins.redeem(request.headers.get("Authorization", ""))
         if wallet is None:
             raise Refused(403, "invalid authorization")
-        body = json.loads(await request.text())
+        body = await read_json(request)
         if not isinstance(body, dict):
             raise ValueError("the body is not an object")
         return request.match_info["kind"], wallet, body
