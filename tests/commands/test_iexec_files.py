@@ -26,6 +26,7 @@ from workflows.iexec.poco import Poco
 from workflows.iexec.records import NewApp
 from workflows.localnet.chain import Chain
 from workflows.localnet.genesis import account
+from workflows.sgx.pki import development_pki
 from workflows.steps.world import kept_for
 
 APP, DATASET = "0x3C329192C400F307c7b639AF60A78Bb1c9ef54Bc", "0xF271f4A748961D09AEDdc855a2604c85acfe15eF"
@@ -171,26 +172,45 @@ def test_old_secrets_and_unknown_chains_are_told(
     assert any("chain 5" in one for one in warnings)
 
 
+def test_the_network_may_be_a_file(
+    capsys: pytest.CaptureFixture[str], theirs: Path, ours: Path, tmp_path: Path
+) -> None:
+    registries = "".join(f'{kind} = "{APP}"\n' for kind in ("app", "dataset", "workerpool"))
+    file = put(
+        tmp_path / "trial.toml",
+        '[trial]\ntitle = "T"\nnote = "N"\nchain_id = 5\nnative = true\nrpc = "http://127.0.0.1:1"\n'
+        f'hub = "{APP}"\n[trial.registries]\n{registries}',
+    )
+    write(theirs / "deployed.json", {"app": {"5": APP}})
+    document = taken(capsys, theirs, ours, "--network", str(file))[1]
+    assert document["values"]["networks.trial.app"] == APP and not document["warnings"]
+
+
 @pytest.mark.chain
+@pytest.mark.parametrize("by_file", [False, True])
 def test_a_project_on_a_network_of_ones_own(
-    capsys: pytest.CaptureFixture[str], chain: Chain, ours: Path, home: Path, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], chain: Chain, ours: Path, home: Path, tmp_path: Path, by_file: bool
 ) -> None:
     signer = account("requester")
     poco = Poco(chain.rpc, chain.hub, signer, chain_id=chain.chain_id, gas_free=True)
-    transaction = poco.deploy_app(NewApp(signer.address, "of three", "docker.io/none:1", CHECKSUM, OLD_FORM))
+    transaction = poco.deploy_app(
+        NewApp(signer.address, f"of three {by_file}", "docker.io/none:1", CHECKSUM, OLD_FORM)
+    )
     poco.send(transaction)
     app = poco.deployed_address("app", poco.wait(transaction), transaction)
     registries = "\n".join(f'{kind} = "{address}"' for kind, address in chain.registries.items())
-    put(
-        networks.user_file(),
+    ca = development_pki(tmp_path / "pki").root_pem
+    file = put(
+        tmp_path / "trial.toml" if by_file else networks.user_file(),
         f'[trial]\ntitle = "T"\nnote = "N"\nchain_id = {chain.chain_id}\nnative = true\nsimulated = true\n'
-        f'rpc = "{chain.rpc}"\nhub = "{chain.hub}"\n[trial.registries]\n{registries}\n',
+        f'rpc = "{chain.rpc}"\nhub = "{chain.hub}"\nca = """{ca}"""\n[trial.registries]\n{registries}\n',
     )
+    name = str(file) if by_file else "trial"
     Manifest(ours).set("networks.trial.app", app)
     mine = wallet.import_key(signer.key.hex(), "secret word", simulated=True, work=1 << 12)
-    pair = keys.create(kept_for(networks.load("trial")) / "beneficiary", signer.address, "another word")
+    pair = keys.create(kept_for(networks.load(name)) / "beneficiary", signer.address, "another word")
     out = tmp_path / "out"
-    code = main(["export", "iexec", str(out), "--project", str(ours), "--network", "trial", "--json"])
+    code = main(["export", "iexec", str(out), "--project", str(ours), "--network", name, "--json"])
     document = json.loads(capsys.readouterr().out)
     assert code == 0 and document["app"] == app and document["dataset"] is None and document["orders"] == []
     entry = json.loads((out / "chain.json").read_text())["chains"]["trial"]
@@ -199,8 +219,9 @@ def test_a_project_on_a_network_of_ones_own(
     assert (out / "keystore" / mine.path.name).read_bytes() == mine.path.read_bytes()
     public = out / ".secrets/beneficiary" / pair.public.name
     assert public.read_bytes() == pair.public.read_bytes() and not public.with_suffix("").exists()
+    assert (out / "ca.pem").read_text() == ca and "ca.pem" in document["files"]
     said = " ".join(document["warnings"])
-    assert "has a passphrase" in said and "tag mismatch" in said
+    assert "NODE_EXTRA_CA_CERTS=ca.pem" in said and "has a passphrase" in said and "tag mismatch" in said
 
 
 def test_keys_do_not_go_into_the_project(capsys: pytest.CaptureFixture[str], ours: Path) -> None:

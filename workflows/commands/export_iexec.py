@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from workflows.commands import onchain
 from workflows.core.command import Argument, Command, Emit, Result
 from workflows.core.failure import Missing
-from workflows.core.files import private_dir
+from workflows.core.files import private_dir, write_atomic
 from workflows.core.journal import FOLDER, Journal
 from workflows.core.manifest import Manifest
 
@@ -70,15 +70,15 @@ class Export(Command):
         manifest = Manifest(project)
         name = str(options["network"] or manifest.get("network") or "localnet")
         with onchain.hub(name, None, emit) as (place, chain):
-            address = manifest.get(f"networks.{name}.app")
+            address = manifest.get(f"networks.{place.name}.app")
             app = chain.app(str(address)) if address else None
             if app is None:
                 raise Missing(
-                    f"no app of this project is registered on {name}",
+                    f"no app of this project is registered on {place.name}",
                     "creamtea run deploy registers it; --project and --network say which is meant",
                     name="no_app",
                 )
-            known = manifest.get(f"networks.{name}.dataset")
+            known = manifest.get(f"networks.{place.name}.dataset")
             dataset = chain.dataset(str(known)) if known else None
             for file in (sdk.IEXEC, sdk.CHAIN, sdk.DEPLOYED, sdk.ORDERS):
                 sdk.load(folder / file)  # refused before anything is written
@@ -207,6 +207,12 @@ def _network(written: Written, place: Network) -> None:
     status = client.status(client.default_state()) if place.embedded else None
     if status is None:
         sdk.write_chain(written.folder / sdk.CHAIN, place)
+        if place.ca:
+            write_atomic(written.folder / sdk.CA, place.ca, 0o644)
+            written.files.append(sdk.CA)
+            written.warnings.append(
+                f"the servers of {place.name} have a CA of their own: NODE_EXTRA_CA_CERTS={sdk.CA} iexec …"
+            )
     else:
         made = export(status, written.folder)
         written.keys.append(str(Path(made["keystore"]).relative_to(written.folder)))

@@ -64,7 +64,7 @@ class Import(Command):
         found = sdk.read(folder)
         taken = Taken(warnings=list(found.unknown))
         with journal.lock():
-            _values(taken, found, manifest)
+            _values(taken, found, manifest, place)
             _dataset_keys(taken, found, journal.folder / "keys")
             _result_keys(taken, found, place)
             _wallets(taken, found)
@@ -88,11 +88,11 @@ class Import(Command):
             yield "  nothing new"
 
 
-def _values(taken: Taken, found: Found, manifest: Manifest) -> None:
+def _values(taken: Taken, found: Found, manifest: Manifest, place: Network) -> None:
     """Addresses under every network of their chain, and names that decide the addresses of what comes next."""
     values = {f"{kind}.name": name for kind, name in found.names.items()}
     for chain_id, addresses in found.deployed.items():
-        names = _networks(chain_id)
+        names = _networks(chain_id, place)
         if not names:
             taken.warnings.append(f"no network here has chain {chain_id}: its addresses are left out")
         for name in names:
@@ -110,10 +110,12 @@ def _values(taken: Taken, found: Found, manifest: Manifest) -> None:
             taken.kept.append({"name": key, "here": str(here), "there": value})
 
 
-def _networks(chain_id: int) -> list[str]:
+def _networks(chain_id: int, place: Network) -> list[str]:
+    """The names of the networks of a chain; the chosen one may be known by its file alone."""
     from workflows.iexec import networks
 
-    return [name for name in networks.names() if networks.load(name).chain_id == chain_id]
+    every = {name: networks.load(name) for name in networks.names()} | {place.name: place}
+    return [name for name, one in every.items() if one.chain_id == chain_id]
 
 
 def _dataset_keys(taken: Taken, found: Found, folder: Path) -> None:

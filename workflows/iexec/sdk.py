@@ -23,6 +23,7 @@ from workflows.iexec.records import App, Dataset
 DATASET_KEYS, LAST_KEY = Path(".secrets/datasets"), "dataset.key"
 RESULT_KEYS, KEYSTORE = Path(".secrets/beneficiary"), Path("keystore")
 IEXEC, CHAIN, DEPLOYED, ORDERS = "iexec.json", "chain.json", "deployed.json", "orders.json"
+CA = "ca.pem"  # for Node, which the client runs on
 # What the client has values of its own for; `{}` takes them.
 _KNOWN = ("bellecour", "arbitrum-mainnet", "arbitrum-sepolia-testnet")
 _LARGEST = 1 << 20
