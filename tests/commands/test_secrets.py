@@ -17,9 +17,11 @@ from tests.commands.secret_town import Town
 from tests.commands.secret_town import town as a_town
 from workflows.cli import commands, main
 from workflows.commands.secrets import Secrets
+from workflows.core.journal import FOLDER
 from workflows.iexec import dataset, ids, params
 from workflows.iexec.orders import DatasetOrder, RequestOrder
 from workflows.iexec.secrets.kinds import KINDS
+from workflows.iexec.secrets.ledger import private_key
 from workflows.localnet.chain import Chain
 
 pytestmark = pytest.mark.chain
@@ -256,6 +258,12 @@ def test_a_file_that_was_deleted_after_the_push_is_no_fault(town: Town, value: P
     value.unlink()
     code, document = town.secrets("audit")
     assert code == 0 and rows(document)["app-secret"]["file"] is None
+
+
+def test_the_number_of_a_requester_s_secret_may_begin_with_a_nought(town: Town, value: Path) -> None:
+    town.ran(requester_secret=[f"01={value}"])
+    private_key(town.project / FOLDER / "keys" / "commitment.key")
+    assert town.secrets("audit")[0] == 0
 
 
 @pytest.mark.parametrize("outputs", [None, {}, {"deal": 5, "dataset": "x"}, {"deal": "0x12"}, []])

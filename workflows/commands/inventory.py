@@ -15,7 +15,7 @@ from workflows.core.step import Context
 from workflows.core.text import clean
 from workflows.steps import keyring, world
 from workflows.steps.encrypt_dataset import key_path
-from workflows.steps.push_secrets import secret_names
+from workflows.steps.push_secrets import secret_files, secret_names
 
 if TYPE_CHECKING:
     from workflows.iexec.orders import Order
@@ -324,9 +324,7 @@ def _files(
         yield secret(KINDS["app-secret"], app), path, lambda: values.read(path)
     if wallet and ctx["requester_secret"] and (ctx.project / FOLDER / "keys" / "commitment.key").exists():
         for number, name in _names(ctx).items():
-            path = Path(
-                dict(item.split("=", 1) for item in ctx["requester_secret"])[str(number)]
-            ).expanduser()
+            path = Path(secret_files(ctx)[number]).expanduser()
             yield secret(KINDS["requester-secret"], wallet, name), path, lambda path=path: values.read(path)
     pair = keyring.result_pair(ctx) if wallet and wallet == _wallet(ctx, None) else None
     if pair is not None and wallet and keyring.whole(pair):

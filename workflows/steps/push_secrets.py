@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def _numbered(value: Any) -> str:
     number, equals, file = str(value).partition("=")
-    if not equals or not number.isdigit() or int(number) < 1:
+    if not equals or not (number.isascii() and number.isdigit()) or int(number) < 1:
         raise ValueError(f"{value} is not N=FILE with N from 1")
     if not Path(file).expanduser().is_file():
         raise ValueError(f"there is no file {file}")
@@ -107,7 +107,7 @@ class PushSecrets(Step):
     def run(self, ctx: Context) -> Work:
         from workflows.iexec.secrets import service
 
-        for file in (ctx["app_secret_file"], *_files(ctx).values()):
+        for file in (ctx["app_secret_file"], *secret_files(ctx).values()):
             if file:
                 world.keep_out(ctx, Path(str(file)))
         yield from world.unlock(ctx)
@@ -162,7 +162,7 @@ def _plan(ctx: Context) -> Iterator[Planned]:
         yield Planned(
             f"requester secret {number}", f"requester secret {number} ({name})",
             secret(KINDS["requester-secret"], world.address(ctx), name),
-            partial(_read, ctx, _files(ctx)[number]),
+            partial(_read, ctx, secret_files(ctx)[number]),
         )  # fmt: skip
     if ctx["encrypt_result"]:
         yield Planned(
@@ -192,7 +192,8 @@ def _same_app_secret(ctx: Context) -> bool | None:
     return None if last is None else last.commitment == book.commitment(planned.place, planned.value())
 
 
-def _files(ctx: Context) -> dict[int, str]:
+def secret_files(ctx: Context) -> dict[int, str]:
+    """Number → file with the value."""
     pairs = [str(item).partition("=") for item in ctx["requester_secret"] or ()]
     return {int(number): file for number, _, file in pairs}
 
@@ -202,7 +203,7 @@ def secret_names(ctx: Context) -> dict[int, str]:
     name can never get another value."""
     from workflows.iexec.secrets.ledger import private_key
 
-    files = _files(ctx)
+    files = secret_files(ctx)
     if not files:
         return {}
     key = private_key(private_dir(ctx.state / "keys") / "commitment.key")
