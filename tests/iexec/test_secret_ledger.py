@@ -93,8 +93,7 @@ def test_a_torn_line_is_passed_over_and_the_next_one_stands_alone(tmp_path: Path
         file.write(b'{"v":1,"sms":"ht')
     assert ledger.holds(SMS, APP, "one")
     pushed(ledger, PIN, "two")
-    with pytest.raises(Failed, match="line 3"):
-        ledger.pushes()
+    assert ledger.holds(SMS, APP, "one") and ledger.holds(SMS, PIN, "two")
 
 
 @pytest.mark.parametrize(

@@ -118,10 +118,10 @@ class Ledger:
             return
         for number, line in enumerate(lines, start=1):
             try:
-                if line:
+                if line and not _torn(line):
                     yield _push(line)
             except (ValueError, KeyError, TypeError, RecursionError, Failed):
-                if lines[number:] in ([], [b""]):  # torn by a power loss, or somebody is writing it just now
+                if lines[number:] in ([], [b""]):  # somebody is writing it just now
                     return
                 raise Failed(
                     f"line {number} of {self.path} cannot be read",
@@ -152,6 +152,11 @@ def same_sms(one: str, other: str) -> bool:
 
 def _origin(url: str) -> str:
     return "loopback" if web.is_loopback(url) else url.rstrip("/").lower()
+
+
+def _torn(line: bytes) -> bool:
+    """Whether a power loss cut it; what came later stands on a line of its own."""
+    return line.startswith(b"{") and not line.endswith(b"}")
 
 
 def _push(line: bytes) -> Push:
