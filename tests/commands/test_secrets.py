@@ -15,13 +15,14 @@ import pytest
 
 from tests.commands.secret_town import Town
 from tests.commands.secret_town import town as a_town
-from workflows.cli import commands, main
+from workflows.cli import commands, main, parse_command
 from workflows.commands.secrets import Secrets
 from workflows.core.journal import FOLDER
 from workflows.iexec import dataset, ids, params
 from workflows.iexec.orders import DatasetOrder, RequestOrder
 from workflows.iexec.secrets.kinds import KINDS
 from workflows.iexec.secrets.ledger import private_key
+from workflows.localnet import client
 from workflows.localnet.chain import Chain
 
 pytestmark = pytest.mark.chain
@@ -284,6 +285,27 @@ def test_a_silent_sms_is_told_in_the_rows_and_by_the_exit_code(town: Town) -> No
     assert code == 3 and {row["set"] for row in document["rows"]} == {None}
     assert names(document) == ["no_answer"]
     assert town.secrets("check", "app-secret")[0] == 3
+
+
+def test_who_leaves_while_the_localnet_starts_does_not_hold_it(
+    tools: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, project = tmp_path / "localnet", tmp_path / "app"
+    for folder in (state, project):
+        folder.mkdir()
+    monkeypatch.setenv("CREAMTEA_LOCALNET", str(state))
+    command, join, leases = Secrets(lasting=True), client.join, list[client.Lease]()
+
+    def left(*given: Any) -> client.Lease:
+        leases.append(join(*given))
+        if len(leases) == 1:
+            command.close()  # as the screen does, from its own thread
+        return leases[-1]
+
+    monkeypatch.setattr(client, "join", left)
+    assert command.run(parse_command(command, ["audit", "--project", str(project)]), print).exit_code == 0
+    assert leases and not any(lease.alive() for lease in leases)
+    client.stop(state)
 
 
 def test_the_lines_for_people_have_no_control_characters(town: Town, value: Path) -> None:

@@ -57,10 +57,11 @@ class Secrets(Dialogue):
         self._held: Lease | None = None
 
     def close(self) -> None:
-        """Let go of the localnet."""
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+        """Let go of the localnet, now or once it is there: another thread may be starting it."""
+        self._lasting = False
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
 
     def work(self, options: Mapping[str, Any]) -> Generator[Event, Any, Result]:
         from workflows.commands import inventory, pushing
@@ -72,6 +73,8 @@ class Secrets(Dialogue):
             inventory.reach(ctx)
             if self._lasting and self._held is None and world.entry(ctx).embedded:
                 self._held = inventory.hold()
+                if not self._lasting:  # closed meanwhile
+                    self.close()
             if action in ("list", "audit"):
                 return _matrix(ctx, options, action)
             if action == "check":
