@@ -163,7 +163,8 @@ def test_the_chain_passes_what_a_public_node_answers_and_nothing_else() -> None:
             assert [it["id"] for it in answers] == list(range(len(listed) + 2))
             assert [it["id"] for it in answers if "result" in it] == [0, len(listed) + 1]
             assert {it["method"] for it in asked} == {"eth_chainId", "eth_call", "net_version"}
-            strange = ["{", "[]", "[1]", "1", "null", [call(["eth_call"])], [{"method": "eth_call"}], [[]]]
+            strange = ["{", "[]", "[1]", "1", "null", [call(["eth_call"])], [{"method": "eth_call"}], [[]],
+                       call("eth_call", {"a": 1}), call("eth_call", [1])]  # fmt: skip
             for text in (*strange, [call("eth_call")] * (MOST_CALLS + 1), "[" * 10_000):
                 _, answer = await post(text)
                 assert (answer[0] if isinstance(answer, list) else answer)["error"]["code"] in (

@@ -84,8 +84,12 @@ _SILENT = "the localnet's chain does not answer; one that stopped is started aga
 
 def _refusal(call: Any) -> dict[str, Any] | None:
     """The answer to a call that is not passed on."""
-    if not isinstance(call, dict) or not isinstance(call.get("method"), str) or "id" not in call:
-        return _error(None, -32600, "a call is an object with method and id")
+    if (
+        not isinstance(call, dict)
+        or not isinstance(call.get("method"), str)
+        or not isinstance(call.get("id", ()), str | int | float | None)
+    ):
+        return _error(None, -32600, "a call is an object with method and id, which is a text or a number")
     if call["method"] in METHODS:
         return None
     text = f"{clean(call['method'])[:60]} is not for other machines: they read, and send what they signed themselves"
