@@ -275,6 +275,12 @@ def test_a_dockerignore_that_hides_everything_is_named(tmp_path):
         look(tmp_path)
 
 
+def test_a_line_of_dockerignore_that_is_no_pattern_is_named(tmp_path):
+    make(tmp_path, "app.py", __dockerignore="*.log\n[z-a]\n")
+    with pytest.raises(Missing, match=r"\.dockerignore has a line that is no pattern: \[z-a\]"):
+        look(tmp_path)
+
+
 def test_a_link_to_nowhere_stays_out(tmp_path):
     (make(tmp_path, "app.py") / "gone").symlink_to("nowhere")
     found = look(tmp_path)

@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+
+from workflows.core.failure import Missing
+from workflows.core.text import clean
 
 NAME = ".dockerignore"
 
 
 def rules(folder: Path, names: Sequence[str] = (NAME,)) -> list[str]:
-    """The lines of the first of these files that is there, without comments; those of no other count."""
+    """The lines of the first of these files that is there, without comments; those of no other count.
+
+    Missing names a line that is no pattern.
+    """
     for name in names:
         file = folder / name
         if file.is_file():
             lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-            return [line for line in lines if line.strip() and not line.startswith("#")]
+            found = [line for line in lines if line.strip() and not line.startswith("#")]
+            _check(name, found)
+            return found
     return []
+
+
+def _check(name: str, lines: Sequence[str]) -> None:
+    from docker.utils.build import Pattern
+
+    for line in lines:
+        try:
+            Pattern(line).match("")
+        except re.error as error:
+            raise Missing(
+                f"{name} has a line that is no pattern: {clean(line)[:80]} ({error.msg})",
+                "correct that line; docker build refuses it too",
+                name="dockerignore",
+            ) from None
 
 
 class Ignored:
