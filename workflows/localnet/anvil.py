@@ -21,6 +21,7 @@ from workflows.core.text import clean
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _LISTENING = re.compile(rb"^Listening on 127\.0\.0\.1:(\d+)\s*$", re.MULTILINE)
+_NEVER = str(10**9)  # seconds: without it anvil writes its state every minute, in place, and not only at exit
 _PATIENCE = 15.0  # seconds until a start counts as failed; a warm one takes a tenth of one
 # Blocks carry no base fee and transactions cost nothing, as on Bellecour. The hard fork is pinned: the
 # contracts were compiled before it, and a saved state must mean the same under a later anvil.
@@ -64,7 +65,7 @@ class Anvil:
         options += ["--max-persisted-states", "0"]  # no history of states in the user's home
         options += [] if accounts else ["--accounts", "0"]
         options += ["--load-state", str(load)] if load else []
-        options += ["--dump-state", str(dump)] if dump else []
+        options += ["--dump-state", str(dump), "--state-interval", _NEVER] if dump else []
         try:
             return cls(*await _spawn([str(binary), *options, "--port", str(port)], log, keep))
         except Refused as failure:

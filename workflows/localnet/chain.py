@@ -5,7 +5,7 @@ kept in the user's cache with its SHA-256, and copied by every new localnet. The
 `<state>/chain/state.json`. It is written in three moments, each whole or not at all:
 
 - every two seconds if there are new blocks, from `anvil_dumpState`, by rename. anvil's own
-  `--state-interval` writes in place and would leave half a file after a power cut;
+  `--state-interval` writes in place and would leave half a file after a power cut, or an old one;
 - at a normal stop, from what anvil leaves at exit (`--dump-state`);
 - when this process is killed: anvil then gets SIGTERM from the kernel and leaves the same file, which
   the next start takes over if it is complete.
@@ -248,10 +248,12 @@ class Chain:
         return self._folder / "exit.json"
 
     def _adopt(self) -> Path | None:
-        """Take over what anvil left at exit, if it is complete; the running state, if there is one."""
+        """Take over what anvil left at exit, if complete and not older; the running state, if there is one."""
         if self._exit.exists():
             try:
                 json.loads(self._exit.read_bytes())
+                if self._state.exists() and self._exit.stat().st_mtime_ns < self._state.stat().st_mtime_ns:
+                    raise ValueError("saved since")
             except (OSError, ValueError):
                 self._exit.unlink(missing_ok=True)
             else:
