@@ -26,12 +26,12 @@ from tui.widgets.beside import Beside
 from tui.widgets.keys import Keys
 from tui.widgets.line import Line
 from tui.widgets.prose import Prose, Said
+from workflows.commands import onchain
 from workflows.commands.diff import Diff
 from workflows.commands.sides import builds
 from workflows.core.engine import stumbled
 from workflows.core.events import Event, Lines, Progress, TaskChanged
 from workflows.core.failure import Cancelled, Failed
-from workflows.core.manifest import Manifest
 from workflows.core.step import Cancel
 from workflows.core.text import clean, size
 
@@ -62,6 +62,7 @@ class Compare(Screen[None]):
         super().__init__()
         self._project = project
         self._network = network
+        self._usual = "localnet"  # what the command takes by itself
         self.sides = {"a": a, "b": b}
         self.document: Mapping[str, Any] | None = None
         self.failure: Failed | None = None
@@ -103,7 +104,8 @@ class Compare(Screen[None]):
     def _work(self, words: Mapping[str, str], cancel: Cancel) -> None:
         found: Mapping[str, Any] | Failed
         try:
-            self._network = self._network or str(Manifest(self._project).get("network") or "localnet")
+            self._usual = onchain.chosen(self._project, None)
+            self._network = self._network or self._usual
             options = {**words, "project": self._project, "network": self._network, "rpc": None}
             found = Diff().run(options, lambda event: self._send(self.Told(cancel, event)), cancel).document
         except Failed as failure:
@@ -167,7 +169,7 @@ class Compare(Screen[None]):
         words = ["creamtea", "diff", self.sides["a"] or "A", self.sides["b"] or "B"]
         if self._project != Path.cwd():
             words += ["--project", str(self._project)]
-        if self._network not in ("", "localnet"):
+        if self._network and {self._network, self._usual} != {"localnet"}:
             words += ["--network", self._network]
         return shlex.join(words)
 

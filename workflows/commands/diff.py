@@ -35,7 +35,7 @@ class Diff(Command):
 
         project = Path(str(options["project"])).expanduser().resolve()
         cancel = cancel or Cancel()
-        sides = Sides(project, str(options["network"]), options["rpc"], emit, cancel)
+        sides = Sides(project, onchain.chosen(project, options["network"]), options["rpc"], emit, cancel)
         a = sides.find(str(options["a"]))
         cancel.check()
         b = sides.find(str(options["b"]))

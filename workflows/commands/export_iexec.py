@@ -68,8 +68,7 @@ class Export(Command):
         project = Path(str(options["project"])).expanduser().resolve()
         folder = _target(project, options["folder"])
         manifest = Manifest(project)
-        name = str(options["network"] or manifest.get("network") or "localnet")
-        with onchain.hub(name, None, emit) as (place, chain):
+        with onchain.hub(onchain.chosen(project, options["network"]), None, emit) as (place, chain):
             address = manifest.get(f"networks.{place.name}.app")
             app = chain.app(str(address)) if address else None
             if app is None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workflows.commands import onchain
 from workflows.core.command import Argument, Command, Emit, Result
 from workflows.core.failure import Failed, Missing
 from workflows.core.journal import Journal
@@ -60,7 +61,7 @@ class Import(Command):
             raise Missing(f"{project} is not a folder", "give the app's folder with --project")
         folder = Path(str(options["folder"] or ".")).expanduser().resolve()
         manifest, journal = Manifest(project), Journal(project)
-        place = networks.load(str(options["network"] or manifest.get("network") or "localnet"))
+        place = networks.load(onchain.chosen(project, options["network"]))
         found = sdk.read(folder)
         taken = Taken(warnings=list(found.unknown))
         with journal.lock():

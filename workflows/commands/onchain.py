@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from workflows.core.command import Argument, Emit
 from workflows.core.events import now
 from workflows.core.failure import Failed, Missing, Unavailable
+from workflows.core.manifest import Manifest
 from workflows.core.step import Cancel
 
 if TYPE_CHECKING:
@@ -19,9 +21,14 @@ if TYPE_CHECKING:
     from workflows.scone.record import Record
 
 OPTIONS = (
-    Argument("--network", "the network the app is on", metavar="NAME", default="localnet"),
+    Argument("--network", "the network the app is on [the project's]", metavar="NAME"),
     Argument("--rpc", "ask this node of the network instead of the usual one", metavar="URL"),
 )
+
+
+def chosen(project: Path, given: Any) -> str:
+    """The network that is meant: the given one, else the project's, else the localnet."""
+    return str(given or Manifest(project).get("network") or "localnet")
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class Verify(Command):
         from workflows.scone import verification
 
         project = Path(str(options["project"])).expanduser().resolve()
-        sides = Sides(project, str(options["network"]), options["rpc"], emit)
+        sides = Sides(project, onchain.chosen(project, options["network"]), options["rpc"], emit)
         address = str(options["app"]).removeprefix("app:")
         with onchain.hub(sides.network, sides.rpc, emit) as (place, chain):
             app = onchain.read_app(chain, place, address)
