@@ -102,7 +102,7 @@ def test_it_is_offered_where_there_are_two_builds(project: Path, tmp_path: Path)
         await hit.command()
         await stage.shows("≠ heap")
         await stage.press("escape")
-        await stage.press("down", "down", "down", "enter")
+        await stage.press("down", "down", "down", "down", "enter")
         await stage.shows("≠ heap")
 
     async def not_offered(stage: Stage) -> None:
