@@ -129,6 +129,20 @@ def test_hostile_words_do_not_reach_the_terminal(tmp_path: Path) -> None:
         assert not set("\x1b\x07\u202e") & set(ran.stdout + ran.stderr)
 
 
+def test_a_bug_of_ours_says_where_its_traceback_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("workflows.commands.explain.Explain.run", broken)
+    assert cli.main(["explain", "x"]) == 70
+    assert "CREAMTEA_DEBUG=1" in capsys.readouterr().err, "a command has no step and no log"
+    monkeypatch.setenv("CREAMTEA_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["explain", "x"])
+
+
 def test_a_step_without_its_predecessors_names_them(project: Path) -> None:
     ran = creamtea("run", "onboard", "--json", "--yes", "--from", "request", cwd=project)
     events = [json.loads(line) for line in ran.stdout.splitlines()]

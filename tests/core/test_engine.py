@@ -191,7 +191,8 @@ def test_our_own_bug_is_told_apart(tmp_path: Path) -> None:
 
     code, events, _ = go(tmp_path, Face(), [Broken()])
     assert code == 70
-    assert ended(events, "broken").error["name"] == "crashed"  # type: ignore[index]
+    error = ended(events, "broken").error or {}
+    assert error["name"] == "crashed" and "step's log" in str(error["hint"])
     assert any(isinstance(event, Lines) and event.task == "traceback" for event in events)
     assert "\\u001b" not in "".join(map(to_json, events))
 

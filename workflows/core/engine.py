@@ -137,7 +137,7 @@ class Engine:
                 self._fail(failure)
             except Exception as error:
                 self._emit(Lines(task="traceback", stream="err", text=_trace(error)))
-                self._fail(stumbled(error))
+                self._fail(stumbled(error, "the traceback is in the step's log"))
             else:
                 self.exit_code, self.failure = 0, None
                 return done
@@ -358,10 +358,12 @@ class Stumbled(Failed):
     exit_code = CRASHED
 
 
-def stumbled(error: Exception) -> Failed:
+def stumbled(
+    error: Exception, trace: str = "CREAMTEA_DEBUG=1 before the command shows the traceback"
+) -> Failed:
     """An exception that nobody expected: the machine's word (a full disk, a mode) as Unavailable, else our bug.
 
-    Set CREAMTEA_DEBUG to see the traceback of a command.
+    `trace` says where its traceback is.
     """
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if isinstance(error.filename, str) else ""
@@ -374,7 +376,7 @@ def stumbled(error: Exception) -> Failed:
         return Unavailable("this user has no home folder", "set HOME to a folder of yours", name="system")
     return Stumbled(
         f"creamtea stumbled: {type(error).__name__}: {clean(str(error))}",
-        "this is our bug; the traceback is in the step's log",
+        f"this is our bug; {trace}",
         name="crashed",
     )
 
