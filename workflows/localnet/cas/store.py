@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,22 +64,31 @@ class SessionStore:
         """Create or update a session; its hash. SessionError: not a session. Refused: it may not be."""
         session = language.parse(text)
         digest = hashlib.sha256(text).hexdigest()
+        while not self._replace(session, digest, text, creator, self.get(session.name)):
+            pass  # another client was quicker: what it left is looked at instead
+        return digest
+
+    def _replace(self, session: Session, digest: str, text: bytes, creator: str, old: Stored | None) -> bool:
+        """Put a session in the place of `old`, unless that is not the one there any more."""
+        with self._database.transaction() as sql:
+            self._may_post(sql, session, creator, old)
+        # Keys take long to make, and nobody who reads should wait for that.
+        values = make(session.secrets, self._kept(session, old.session) if old else {})
         with self._database.transaction() as sql:
             row = _row(sql, session.name)
-            if row is None:
-                self._may_create(sql, session, creator)
-                owner, old = creator, None
-            else:
-                owner, old = str(row[1]), language.parse(self._text(session.name, row[2]))
-                _may_update(session, old, str(row[0]), owner, creator)
+            if (None if row is None else str(row[0])) != (old and old.hash):
+                return False
+            self._may_post(sql, session, creator, old)
+            if row is not None:
                 sql.execute("INSERT OR REPLACE INTO earlier VALUES (?, ?, ?)", (session.name, row[0], row[2]))
+            owner = old.creator if old else creator
             sql.execute(
                 "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?)",
                 (session.name, digest, owner, self._vault.seal(text, _context(session.name))),
             )
             self._keep_volumes(sql, session)
-            self._keep_secrets(sql, session, old)
-        return digest
+            self._keep_secrets(sql, session, values)
+        return True
 
     def get(self, name: str) -> Stored | None:
         """A session by name."""
@@ -136,6 +145,12 @@ class SessionStore:
             for name, sealed in rows
         }
 
+    def _may_post(self, sql: sqlite3.Connection, new: Session, creator: str, old: Stored | None) -> None:
+        if old is None:
+            self._may_create(sql, new, creator)
+        else:
+            _may_update(new, old.session, old.hash, old.creator, creator)
+
     def _may_create(self, sql: sqlite3.Connection, new: Session, creator: str) -> None:
         """In a namespace, what its session says decides."""
         if new.predecessor:
@@ -163,18 +178,20 @@ class SessionStore:
                 (session.name, volume.name, self._vault.seal(key, _context(session.name, volume.name))),
             )
 
-    def _keep_secrets(self, sql: sqlite3.Connection, new: Session, old: Session | None) -> None:
-        """Values of the new session, those that migrate taken over from the old one."""
-        rows = sql.execute("SELECT secret, value FROM secrets WHERE session = ?", (new.name,))
-        before = {secret.name: secret for secret in old.secrets} if old else {}
+    def _kept(self, new: Session, old: Session) -> dict[str, bytes]:
+        """Values that the new session takes over from the old one."""
+        rows = self._database.all("SELECT secret, value FROM secrets WHERE session = ?", new.name)
+        before = {secret.name: secret for secret in old.secrets}
         after = {secret.name: secret for secret in new.secrets}
-        kept = {
+        return {
             name: value
-            for name, value in self._opened(new.name, rows.fetchall()).items()
+            for name, value in self._opened(new.name, rows).items()
             if name in before and name in after and migrates(before[name], after[name])
         }
+
+    def _keep_secrets(self, sql: sqlite3.Connection, new: Session, values: Mapping[str, bytes]) -> None:
         sql.execute("DELETE FROM secrets WHERE session = ?", (new.name,))
-        for name, value in make(new.secrets, kept).items():
+        for name, value in values.items():
             sealed = self._vault.seal(value, _context(new.name, "secret", name))
             sql.execute("INSERT INTO secrets VALUES (?, ?, ?)", (new.name, name, sealed))
 

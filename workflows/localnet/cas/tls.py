@@ -118,31 +118,38 @@ def server_context(pair: Pair, *, clients: bool) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(pair.certificate, pair.key, password="")  # never ask for one
     if clients:
-        context.verify_mode = ssl.CERT_OPTIONAL
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        # `ssl` has no option for a certificate of anybody: each is made known while its message is read, just
-        # before it is verified. Its key still has to sign the handshake.
-        setattr(context, "_msg_callback", _Introduction(context))  # noqa: B010 - not in the stubs
+        _welcome(context)
+        # Each connection gets a context of its own: what one client shows is kept no longer than it stays.
+        context.sni_callback = lambda connection, _name, _context: _move(connection, pair)
     return context
 
 
-class _Introduction:
-    """Makes a client's certificate known to the context that is about to verify it (RFC 5246 and 8446)."""
+def _move(connection: Any, pair: Pair) -> None:
+    own = server_context(pair, clients=False)
+    _welcome(own)  # first: a connection takes over what its new context calls
+    connection.context = own
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        self._known: set[bytes] = set()
 
-    def __call__(
-        self, connection: Any, direction: str, version: int, content: int, message: int, data: bytes
-    ) -> None:
-        if direction != "read" or message != _CERTIFICATE_MESSAGE:
-            return
-        leaf = _leaf(data, named=version == ssl.TLSVersion.TLSv1_3)
-        if leaf and leaf not in self._known:
-            with suppress(ssl.SSLError):  # no certificate: the handshake fails by itself
-                self._context.load_verify_locations(cadata=leaf)
-                self._known.add(leaf)
+def _welcome(context: ssl.SSLContext) -> None:
+    """Ask for a client's certificate. `ssl` has no option for one of anybody: see `_introduce`."""
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    setattr(context, "_msg_callback", _introduce)  # noqa: B010 - not in the stubs
+
+
+def _introduce(
+    connection: Any, direction: str, version: int, content: int, message: int, data: bytes
+) -> None:
+    """Make a client's certificate known, while its message is read, to the context that is about to verify it.
+
+    Its key still has to sign the handshake (RFC 5246 and 8446).
+    """
+    if direction != "read" or message != _CERTIFICATE_MESSAGE:
+        return
+    leaf = _leaf(data, named=version == ssl.TLSVersion.TLSv1_3)
+    if leaf:
+        with suppress(ssl.SSLError):  # no certificate: the handshake fails by itself
+            connection.context.load_verify_locations(cadata=leaf)
 
 
 def _leaf(message: bytes, *, named: bool) -> bytes:
