@@ -209,8 +209,7 @@ def _with_given(options: argparse.Namespace) -> argparse.Namespace:
 
 def _typed(field: Field, value: Any) -> Any:
     """A path on the command line is the shell's, whatever the project; so it is the same when resumed."""
-    names_file = field.kind == "path" or (field.name == "network" and value.endswith(".toml"))
-    if names_file and value and not value.startswith("~"):
+    if field.names_file(value) and not value.startswith("~"):
         return str(Path(value).absolute())
     if field.name == "requester_secret":
         return [_numbered(item) for item in value]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workflows.commands import onchain
 from workflows.core.failure import Failed, Missing, Unavailable
 from workflows.core.journal import FOLDER, Entry, Journal
 from workflows.core.manifest import Manifest
@@ -64,7 +65,9 @@ def context(options: Mapping[str, Any]) -> Context:
         if options.get(name):
             ctx.values[name] = options[name]
     ctx.values["network"] = (
-        options["network"] or ctx.manifest.get("network") or before.get("network") or "localnet"
+        options["network"]
+        or (onchain.chosen(folder, None) if ctx.manifest.get("network") else before.get("network"))
+        or "localnet"
     )
     return ctx
 

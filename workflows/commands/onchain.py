@@ -28,7 +28,10 @@ OPTIONS = (
 
 def chosen(project: Path, given: Any) -> str:
     """The network that is meant: the given one, else the project's, else the localnet."""
-    return str(given or Manifest(project).get("network") or "localnet")
+    from workflows.iexec import networks
+
+    kept = str(given or Manifest(project).get("network") or "localnet")
+    return str(project / Path(kept).expanduser()) if not given and networks.is_file(kept) else kept
 
 
 @contextmanager

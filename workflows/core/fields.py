@@ -60,6 +60,7 @@ class Field:
     tried: bool = False
     metavar: str = ""
     filters: str = ""
+    files: str = ""
 
     @property
     def flag(self) -> str:
@@ -84,9 +85,13 @@ class Field:
 
     def kept(self, value: Any, ctx: Context) -> Any:
         """The value as the manifest keeps it: a path inside the project without the project's own."""
-        if self.kind == "path" and value and Path(str(value)).is_relative_to(ctx.project):
+        if self.names_file(value) and Path(str(value)).is_relative_to(ctx.project):
             return str(Path(str(value)).relative_to(ctx.project))
         return value
+
+    def names_file(self, value: Any) -> bool:
+        """Whether a value is the path of a file."""
+        return bool(value) and (self.kind == "path" or bool(self.files and str(value).endswith(self.files)))
 
     def _parse_one(self, value: Any, ctx: Context) -> Any:
         if isinstance(value, list | dict):
@@ -105,7 +110,7 @@ class Field:
             value = _boolean(value)
         elif self.kind == "number":
             value = _integer(value)
-        elif self.kind == "path":
+        elif self.names_file(value):
             path = Path(str(value)).expanduser()
             value = str(path if path.is_absolute() else ctx.project / path)
         elif self.kind == "choice" and self.strict:

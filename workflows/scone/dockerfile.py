@@ -144,7 +144,7 @@ def _there(words: Sequence[str], project: Project) -> None:
 def _head(project: Project, entry: Entry) -> str:
     lines = [
         f"# {project.name}, for an SGX enclave with SCONE.",
-        f"# By hand: docker build --platform linux/amd64 -t {project.name} .",
+        f"# By hand: docker build --platform linux/amd64 -f Dockerfile.scone -t {project.name}:0.1 .",
     ]
     if not entry.pinned:
         lines.append("# The tag leaves SCONE's exact version open: a newer image may change the MRENCLAVE.")

@@ -70,12 +70,16 @@ def _context(old: Sources, new: Sources, told: Sequence[str], sealed: bool) -> I
     names = [name for name in every if not any(path.endswith(f"/{name}") for path in told)]
     fate = "it is encrypted in the image, or not in it" if sealed else "no file of the image shows it"
     for name in names[:_MOST_FILES]:
-        how = "is new" if name not in old.files else "is gone" if name not in new.files else "changed"
+        how = (
+            "goes to the builder now"
+            if name not in old.files
+            else "does not go to the builder any more"
+            if name not in new.files
+            else "changed in the project"
+        )
         hashes = (digest(old.files.get(name)), digest(new.files.get(name)))
         part: Part | None = "fspf_tag" if sealed else None  # only its ciphertext could be compared
-        yield Cause(
-            f"{clean(name)} {how} in the project; {fate}", f"sha256 {hashes[0]} → {hashes[1]}", name, part
-        )
+        yield Cause(f"{clean(name)} {how}; {fate}", f"sha256 {hashes[0]} → {hashes[1]}", name, part)
     if rest := names[_MOST_FILES:]:
         yield Cause(
             f"{plural(len(rest), 'more file')} of the project differ: {some(rest)}", "hashes of the context"

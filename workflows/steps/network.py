@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from workflows.core.events import Noted, TaskChanged
 from workflows.core.failure import Failed, Missing
@@ -18,6 +19,17 @@ def _choices(ctx: Context) -> Sequence[Choice]:
     chosen = str(ctx["network"] or "")
     known = [*networks.names(), *([chosen] if networks.is_file(chosen) else [])]
     return [Choice(name, networks.load(name).title, networks.load(name).note) for name in known]
+
+
+def _described(value: Any) -> str:
+    """A network's name, or the file of one that can be read."""
+    from workflows.iexec import networks
+
+    try:
+        networks.load(str(value))
+    except Failed as failure:
+        raise ValueError(f"{failure.message}. {failure.hint}") from None
+    return str(value)
 
 
 class Network(Step):
@@ -36,7 +48,8 @@ class Network(Step):
     fields = (
         Field(
             "network", "Network", "choice", default="localnet", choices=_choices, manifest="network",
-            tried=True, help="localnet runs on this machine and costs nothing; a .toml file may describe another",
+            tried=True, files=".toml", check=_described,
+            help="localnet runs on this machine and costs nothing; a .toml file may describe another",
         ),
     )  # fmt: skip
 
