@@ -296,10 +296,12 @@ class Localnet:
 
     def _fell(self) -> None:
         """The relay is gone, alone or with the whole engine."""
-        self._mending = asyncio.create_task(self._mend())
+        self._mending = asyncio.create_task(self._mend(self._mending))
 
-    async def _mend(self) -> None:
+    async def _mend(self, earlier: asyncio.Task[None] | None) -> None:
         """Stop what runs, make relay and network anew, take up again what was stopped."""
+        if earlier is not None:  # the relay that it made may be the one that is gone now
+            await asyncio.gather(earlier, return_exceptions=True)
         self._warn(
             "the relay of the task network is gone; it is made again, and the running task begins anew",
             "Somebody removed the container, or the container engine was restarted.",

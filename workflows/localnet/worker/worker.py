@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import threading
 from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
@@ -76,6 +77,7 @@ class Worker:
         self._watching: asyncio.Task[None] | None = None
         self._running: Task | None = None
         self._waiting: deque[tuple[Deal, int]] = deque()
+        self._queueing = threading.Lock()
         self._tries: Counter[str] = Counter()
 
     @property
@@ -202,8 +204,9 @@ class Worker:
             record.end("COMPLETED")  # finished on the chain, then interrupted
         if record.ended is not None or task.status not in (TaskStatus.UNSET, TaskStatus.ACTIVE):
             return
-        if (deal, index) not in self._waiting:
-            self._waiting.append((deal, index))
+        with self._queueing:  # a look that was given up may still be at work beside the next one
+            if (deal, index) not in self._waiting:
+                self._waiting.append((deal, index))
 
     async def _work(self, room: Room) -> None:
         while True:
@@ -223,6 +226,8 @@ class Worker:
         if self._records is None:
             return
         record = self._records.of(taskid := ids.taskid(deal.dealid, index))
+        if record.ended is not None:
+            return
         record.restart()
         self._tries[taskid] += 1
         if self._tries[taskid] > MOST_TRIES:  # perhaps it is the task that ends what it stands on
