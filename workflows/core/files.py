@@ -51,6 +51,11 @@ def create_private(path: Path, data: bytes | str) -> None:
     sync_dir(path.parent)
 
 
+def private(path: str, flags: int) -> int:
+    """The `opener` of a file that nobody else may read when it is new."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
 def append_line(path: Path, line: bytes) -> None:
     """Add one line to a file of mode 0600, on the disk when this returns; the whole line, or nothing of it.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from workflows.core.events import Event, to_json
 from workflows.core.failure import Failed
-from workflows.core.files import private_dir, write_atomic
+from workflows.core.files import private, private_dir, write_atomic
 from workflows.localnet.client import ENDED, EVENTS
 from workflows.localnet.network import Localnet
 from workflows.localnet.sharing import add_options, sharing
@@ -28,8 +28,7 @@ def main() -> int:
     options = parser.parse_args()
     private_dir(options.state)
     try:
-        with (options.state / EVENTS).open("w", encoding="utf-8") as file:
-            (options.state / EVENTS).chmod(0o600)
+        with open(options.state / EVENTS, "w", encoding="utf-8", opener=private) as file:
 
             def emit(event: Event) -> None:
                 file.write(to_json(event) + "\n")

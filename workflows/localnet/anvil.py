@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 
 from workflows.core.failure import Unavailable
+from workflows.core.files import private
 from workflows.core.text import clean
 
 _PR_SET_PDEATHSIG = 1
@@ -111,7 +112,7 @@ async def _spawn(command: list[str], log: Path, keep: Sequence[int]) -> tuple[su
         if os.getppid() != parent:
             os._exit(1)
 
-    with log.open("wb") as output:
+    with open(log, "wb", opener=private) as output:
         try:
             child = subprocess.Popen(
                 command,

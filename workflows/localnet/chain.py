@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from workflows.core.events import Event, Noted, TaskChanged, TaskState, now
 from workflows.core.failure import Unavailable
-from workflows.core.files import private_dir, write_atomic
+from workflows.core.files import private, private_dir, write_atomic
 from workflows.localnet import genesis
 from workflows.localnet.anvil import Anvil, Refused
 from workflows.localnet.deployment import CHAIN_ID, Account, Deployment
@@ -337,7 +337,7 @@ class Chain:
         )
 
     async def _take_lock(self) -> TextIO:
-        lock = (self._folder / ".lock").open("w")
+        lock = open(self._folder / ".lock", "w", opener=private)  # noqa: SIM115 - held as long as the chain
         deadline = time.monotonic() + _LOCK_PATIENCE
         while True:
             try:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from workflows.core.events import Event, Lines, to_dict
-from workflows.core.files import private_dir
+from workflows.core.files import private, private_dir
 
 MAX_LINES = 20_000
 END = "end"
@@ -123,7 +123,7 @@ class Record:
         line = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
         with self._lock:
             self.history.append(line)
-            with self._path.open("a", encoding="utf-8") as file:
+            with open(self._path, "a", encoding="utf-8", opener=private) as file:
                 file.write(line + "\n")
         self._wake()
 
