@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from workflows.commands import onchain
 from workflows.core.command import Argument, Command, Emit, Result
 from workflows.core.failure import Missing
 
@@ -16,7 +17,7 @@ class Doctor(Command):
     name = "doctor"
     arguments = (
         Argument("--project", "the app's folder", metavar="DIR", default="."),
-        Argument("--network", "the network whose services are tried", metavar="NAME", default="localnet"),
+        Argument("--network", "the network whose services are tried [the project's]", metavar="NAME"),
     )
 
     def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
@@ -28,7 +29,12 @@ class Doctor(Command):
         folder = Path(options["project"]).expanduser().resolve()
         if not folder.is_dir():
             raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
-        ctx = Context(folder, Journal(folder), Manifest(folder), values={"network": options["network"]})
+        ctx = Context(
+            folder,
+            Journal(folder),
+            Manifest(folder),
+            values={"network": onchain.chosen(folder, options["network"])},
+        )
         try:
             checks = [probe() for probe in doctor.probes(ctx)]
         finally:

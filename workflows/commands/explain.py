@@ -49,3 +49,4 @@ class Explain(Command):
             yield f"nothing is known of {document['asked']!r}"
             if document["near"]:
                 yield f"did you mean {', '.join(document['near'])}?"
+            yield "it knows names of causes (what stands before the colon: APP_COMPUTE_FAILED), codes and messages"
