@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def test_a_dockerfile_that_does_not_build(house: House, ledger: Path) -> None:
     run = ended.run()
     assert ended.code == 1 and run.outcome("build") == "failed"
     assert run.error["name"] == "build_failed" and "exit 41" in run.error["message"]
+    assert re.match(r"Dockerfile\.scone line [0-9]+: ", run.error["hint"])
     lines = [line for it in run.of("lines", "build") for line in it["text"]]
     assert {"looking for the anvil", "it is not here"} <= set(lines)
     [failed] = {it["task"] for it in run.of("task_changed", "build") if it["state"] == "failed"}

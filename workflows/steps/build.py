@@ -108,6 +108,7 @@ class Build(Step):
 
     def run(self, ctx: Context) -> Work:
         from workflows.containers.build import build
+        from workflows.containers.buildlog import BuildFailed
 
         context, changes = self.context(ctx)
         base = ctx.outputs["base_image"]
@@ -123,10 +124,14 @@ class Build(Step):
             yield Noted(text=told, hint=f"{base['stand_in']}; only in what is sent, not on disk")
         yield from _lint(ctx, context)
         log = ctx.run_dir / "steps" / "build.log"
-        built = yield from build(
-            world.engine(ctx), context, tag=str(ctx["image"]), builder=ctx["builder"],
-            labels={INPUTS: self._digest(ctx)}, cancel=ctx.cancel,
-        )  # fmt: skip
+        try:
+            built = yield from build(
+                world.engine(ctx), context, tag=str(ctx["image"]), builder=ctx["builder"],
+                labels={INPUTS: self._digest(ctx)}, cancel=ctx.cancel,
+            )  # fmt: skip
+        except BuildFailed as failure:
+            failure.hint = f"{_place(ctx, failure.instruction)}: {failure.hint}"
+            raise
         yield Noted(text=f"{ctx['image']} is {built.image_id[:19]}…, built by {built.builder}")
         again = None
         if ctx["twice"]:
@@ -172,6 +177,17 @@ def sent(ctx: Context, name: str, text: str) -> BuildContext:
 
     apart = dockerfile.excludes(text, world.look(ctx))
     return BuildContext(ctx.project, text, name=name, apart=(*OURS, *apart))
+
+
+def _place(ctx: Context, failed: str) -> str:
+    """Where in which Dockerfile the instruction stands that a build failed at."""
+    from workflows.containers.dockerfile import instructions
+
+    path, title = Path(str(ctx.outputs["dockerfile"]["path"])), " ".join(failed.split())
+    for one in instructions(world.text_of(path)):
+        if title.endswith(" ".join(one.text.split())):
+            return f"{path.name} line {one.line}"
+    return path.name
 
 
 def _lint(ctx: Context, context: BuildContext) -> Iterator[Event]:
