@@ -209,16 +209,12 @@ def _with_given(options: argparse.Namespace) -> argparse.Namespace:
 
 def _typed(field: Field, value: Any) -> Any:
     """A path on the command line is the shell's, whatever the project; so it is the same when resumed."""
-    if field.names_file(value) and not value.startswith("~"):
-        return str(Path(value).absolute())
-    if field.name == "requester_secret":
-        return [_numbered(item) for item in value]
+    if isinstance(value, list):
+        return [_typed(field, item) for item in value]
+    if field.names_file(value):
+        mark, file = field.split(value)
+        return mark + str(Path(file).absolute()) if file and not file.startswith("~") else value
     return value
-
-
-def _numbered(item: str) -> str:
-    number, equals, file = item.partition("=")
-    return number + equals + (file if not file or file.startswith("~") else str(Path(file).absolute()))
 
 
 def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:

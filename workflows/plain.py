@@ -258,6 +258,8 @@ class Prompts(Person):
     def _ask(self, filled: Filled) -> Any:
         field, value = filled.field, filled.value
         problem = filled.problem if filled.source != "none" else None
+        if problem and not field.required:
+            value = None  # Enter goes on without what cannot be used
         self._introduce(field)
         while True:
             if problem:

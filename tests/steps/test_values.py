@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import stat
@@ -12,17 +13,18 @@ from typing import Any
 import pytest
 
 from workflows.core.failure import Failed, Missing
+from workflows.core.fields import Filled
 from workflows.core.journal import Journal
 from workflows.core.manifest import Manifest
 from workflows.core.step import Context
 from workflows.iexec import keys
 from workflows.localnet.storage import Storage
-from workflows.plain import Unattended
+from workflows.plain import Prompts, Unattended
 from workflows.steps import world
 from workflows.steps.build import Build
 from workflows.steps.dockerfile import Dockerfile
 from workflows.steps.encrypt_dataset import EncryptDataset, key_file
-from workflows.steps.push_secrets import secret_names
+from workflows.steps.push_secrets import PushSecrets, secret_names
 
 Begin = Callable[[], Context]
 
@@ -165,6 +167,63 @@ def test_the_name_of_a_secret_follows_its_value_and_tells_nothing_of_it(tmp_path
     (tmp_path / "secret").write_text("one")
     assert secret_names(ctx)[1] == first
     assert stat.S_IMODE((ctx.state / "keys" / "commitment.key").stat().st_mode) == 0o600
+
+
+def test_what_the_manifest_names_as_secret_goes_into_no_image(tmp_path: Path) -> None:
+    (tmp_path / "main.py").touch()
+    for name in ("dev.secret", "one.secret", "notes.txt"):
+        (tmp_path / name).write_text(name)
+    before = world.look(plain(tmp_path))
+    assert {"dev.secret", "one.secret"} <= {*before.files, *before.data}
+    (tmp_path / "creamtea.toml").write_text(
+        'app_secret_file = "dev.secret"\nrequester_secret = ["1=one.secret", "2=/elsewhere/two"]\n'
+    )
+    found = world.look(plain(tmp_path))
+    assert not {"dev.secret", "one.secret"} & {*found.files, *found.data}
+    assert {*before.files, *before.data} - {*found.files, *found.data} == {"dev.secret", "one.secret"}
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ([], []), (["", " "], []), (["1=a", "2=sub/b"], ["1=a", "2=sub/b"]), ("1=a", ["1=a"]),
+        (["1={project}/a", "12={outside}/c"], ["1=a", "12={outside}/c"]), (["3=sub/../a"], ["3=sub/../a"]),
+    ],
+)  # fmt: skip
+def test_numbered_files_are_kept_by_their_place_in_the_project(
+    tmp_path: Path, given: Any, kept: list[str]
+) -> None:
+    project, outside = tmp_path / "project", tmp_path / "outside"
+    for path in (project / "a", project / "sub" / "b", outside / "c"):
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text("x")
+    places = {"project": project, "outside": outside}
+    [field] = [one for one in PushSecrets.fields if one.name == "requester_secret"]
+    typed = [one.format(**places) for one in given] if isinstance(given, list) else given
+    value = field.parse(typed, plain(project))
+    assert all(Path(one.partition("=")[2]).is_absolute() for one in value)
+    assert field.kept(value, plain(project)) == [one.format(**places) for one in kept]
+    assert field.parse(field.kept(value, plain(project)), plain(project)) == value
+
+
+@pytest.mark.parametrize("given", ["x", "0=a", "=a", "1=", "1=gone", "1", "-1=a", "²=a"])
+def test_what_is_no_numbered_file_is_refused(tmp_path: Path, given: str) -> None:
+    (tmp_path / "a").touch()
+    [field] = [one for one in PushSecrets.fields if one.name == "requester_secret"]
+    with pytest.raises(ValueError, match=r"is not N=FILE|there is no file"):
+        field.parse([given], plain(tmp_path))
+
+
+def test_at_a_prompt_enter_goes_on_without_a_remembered_file_that_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "creamtea.toml").write_text('app_secret_file = "gone.secret"\n')
+    ctx, out = plain(tmp_path), io.StringIO()
+    [field] = [one for one in PushSecrets.fields if one.name == "app_secret_file"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("wrong\n\n"))
+    filled = Filled(field, "gone.secret", "manifest", "there is no file gone.secret")
+    assert Prompts(ctx, out, yes=False).fill(PushSecrets(), [filled]) == {"app_secret_file": None}
+    assert "✗ there is no file gone.secret" in out.getvalue() and "wrong" in out.getvalue()
 
 
 # Passphrases

@@ -238,9 +238,10 @@ class Engine:
             if wrong is None:
                 break
             if not self.ctx.interactive:
+                without = "" if wrong.field.required else f"; {wrong.field.flag} '' goes on without"
                 raise Missing(
                     f"{wrong.field.label}: {wrong.problem}",
-                    f"give {wrong.field.flag} or set {wrong.field.variable}",
+                    f"give {wrong.field.flag} or set {wrong.field.variable}{without}",
                     name="missing",
                 )
         for filled in form:

@@ -42,7 +42,7 @@ class Field:
     ValueError with a sentence; `when` hides the field where it means nothing; `manifest` is the dotted
     key of `creamtea.toml` that keeps the value, `tried` says that it keeps it only once the step ended well;
     `strict` is False where a choice may be typed freely; `filters` names another field whose choices this one
-    narrows to its group.
+    narrows to its group; a `numbered` path is written N=FILE.
     """
 
     name: str
@@ -56,6 +56,7 @@ class Field:
     required: bool = True
     strict: bool = True
     many: bool = False
+    numbered: bool = False
     manifest: str = ""
     tried: bool = False
     metavar: str = ""
@@ -80,14 +81,31 @@ class Field:
         """The value in its normal form. ValueError says what is wrong with it."""
         if self.many:
             items = list(value) if isinstance(value, list | tuple) else [value]
-            return [self._parse_one(item, ctx) for item in items if item not in ("", None)]
+            parsed = [self._parse_one(item, ctx) for item in items if item not in ("", None)]
+            return [one for one in parsed if one is not None]  # of blanks nothing is left
         return self._parse_one(value, ctx)
 
     def kept(self, value: Any, ctx: Context) -> Any:
         """The value as the manifest keeps it: a path inside the project without the project's own."""
-        if self.names_file(value) and Path(str(value)).is_relative_to(ctx.project):
-            return str(Path(str(value)).relative_to(ctx.project))
-        return value
+        if isinstance(value, list):
+            return [self.kept(item, ctx) for item in value]
+        if not self.names_file(value):
+            return value
+        mark, file = self.split(str(value))
+        inside = Path(file).is_relative_to(ctx.project)
+        return mark + str(Path(file).relative_to(ctx.project)) if inside else value
+
+    def located(self, value: Any, place: Path) -> Any:
+        """The value of a path with its file in a place, unless that is absolute or under a home."""
+        if isinstance(value, list):
+            return [self.located(item, place) for item in value]
+        mark, file = self.split(str(value))
+        return mark + str(place / Path(file).expanduser()) if file else str(value)
+
+    def split(self, value: str) -> tuple[str, str]:
+        """What stands before the file, `N=`, and the file, which is empty where there is none."""
+        number, equals, file = value.partition("=") if self.numbered else ("", "", value)
+        return number + equals, file
 
     def names_file(self, value: Any) -> bool:
         """Whether a value is the path of a file."""
@@ -111,8 +129,7 @@ class Field:
         elif self.kind == "number":
             value = _integer(value)
         elif self.names_file(value):
-            path = Path(str(value)).expanduser()
-            value = str(path if path.is_absolute() else ctx.project / path)
+            value = self.located(value, ctx.project)
         elif self.kind == "choice" and self.strict:
             allowed = [choice.value for choice in self.choices(ctx)]
             if value not in allowed:

@@ -23,11 +23,15 @@ if TYPE_CHECKING:
     from workflows.iexec.secrets.kinds import Secret
 
 
+# Their names in the outputs; those of requesters have a number after it.
+APP_SECRET, REQUESTER_SECRET = "app secret", "requester secret"
+
+
 def _numbered(value: Any) -> str:
     number, equals, file = str(value).partition("=")
     if not equals or not (number.isascii() and number.isdigit()) or int(number) < 1:
         raise ValueError(f"{value} is not N=FILE with N from 1")
-    if not Path(file).expanduser().is_file():
+    if not Path(file).is_file():
         raise ValueError(f"there is no file {file}")
     return str(value)
 
@@ -40,12 +44,13 @@ def _file(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Planned:
-    """One secret of this run: its place in the SMS, and `value`, which reads it when it is sent."""
+    """One secret of this run: its place in the SMS, `value`, which reads it when it is sent, and its own file."""
 
     name: str
     title: str
     place: Secret
     value: Callable[[], str]
+    file: str = ""
 
 
 class PushSecrets(Step):
@@ -64,10 +69,12 @@ class PushSecrets(Step):
     fields = (
         Field(
             "app_secret_file", "App developer secret", "path", required=False, metavar="FILE", check=_file,
+            manifest=world.APART["app_secret_file"],
             help="one per app, for ever; the app reads IEXEC_APP_DEVELOPER_SECRET",
         ),
         Field(
-            "requester_secret", "Requester secrets", many=True, required=False, metavar="N=FILE", check=_numbered,
+            "requester_secret", "Requester secrets", "path", many=True, numbered=True, required=False, metavar="N=FILE",
+            check=_numbered, manifest=world.APART["requester_secret"],
             help="one a line; the app reads IEXEC_REQUESTER_SECRET_N",
         ),
         Field(
@@ -100,8 +107,7 @@ class PushSecrets(Step):
         if ctx["encrypt_result"] and not keyring.whole(keyring.result_pair(ctx)):
             return None
         if all(_there(ctx, secret) for secret in plan) and _same_app_secret(ctx) is not False:
-            because = "the SMS has them all already" if plan else "there is nothing to push"
-            return Done({"pushed": [secret.name for secret in plan]}, because)
+            return Done({"pushed": [secret.name for secret in plan]}, notes=tuple(_told(ctx, plan)))
         return None
 
     def run(self, ctx: Context) -> Work:
@@ -118,13 +124,16 @@ class PushSecrets(Step):
         if _same_app_secret(ctx) is False:
             raise Failed(
                 f"{ctx['app_secret_file']} is not the developer secret that this app has for ever",
-                "give the first one again, or leave it out; an app that was changed is another one, and gets its own",
+                "give the first one again, or --app-secret-file '' to leave it out; an app that was changed is another "
+                "one, and gets its own",
                 name="app_secret_differs",
             )
+        yield from _told(ctx, plan)
         for secret in missing:
             forever = secret.place.kind.forever
             how = "for ever: it can never be changed or deleted" if forever else "it can be replaced later"
-            yield Noted(text=f"{secret.title}: {how}", level="warning" if forever else "info")
+            source = f", from {secret.file}" if secret.file else ""
+            yield Noted(text=f"{secret.title}{source}: {how}", level="warning" if forever else "info")
         if missing:
             network = world.entry(ctx).name
             question = f"Push {plural(len(missing), 'secret')} to the SMS of {network}?"
@@ -155,20 +164,55 @@ def _plan(ctx: Context) -> Iterator[Planned]:
         )  # fmt: skip
     if ctx["app_secret_file"]:
         yield Planned(
-            "app secret", "app developer secret", secret(KINDS["app-secret"], ctx.outputs["deploy_app"]["app"]),
-            lambda: _read(ctx, str(ctx["app_secret_file"])),
+            APP_SECRET, "app developer secret", secret(KINDS["app-secret"], ctx.outputs["deploy_app"]["app"]),
+            lambda: _read(ctx, str(ctx["app_secret_file"])), str(ctx["app_secret_file"]),
         )  # fmt: skip
     for number, name in secret_names(ctx).items():
         yield Planned(
-            f"requester secret {number}", f"requester secret {number} ({name})",
+            f"{REQUESTER_SECRET} {number}", f"requester secret {number} ({name})",
             secret(KINDS["requester-secret"], world.address(ctx), name),
-            partial(_read, ctx, secret_files(ctx)[number]),
+            partial(_read, ctx, secret_files(ctx)[number]), secret_files(ctx)[number],
         )  # fmt: skip
     if ctx["encrypt_result"]:
         yield Planned(
             "result key", "public key that encrypts results (one for a wallet)", keyring.result_place(ctx),
             lambda: keys.sms_value(keyring.needed_pair(ctx)),
         )  # fmt: skip
+
+
+def _told(ctx: Context, plan: list[Planned]) -> Iterator[Noted]:
+    """What the run gets, and a warning of what the last request of this project got and this one will not."""
+    from workflows.iexec.secrets import service
+    from workflows.iexec.secrets.kinds import KINDS, secret
+
+    gets = [one.name for one in plan]
+    before = _of_last_request(ctx)
+    if APP_SECRET in before and APP_SECRET not in gets:
+        # It is the app's own, and needs no file while the app is the same.
+        place = secret(KINDS["app-secret"], ctx.outputs["deploy_app"]["app"])
+        if service.is_set(world.sms(ctx, sign=False), place):
+            gets.append(APP_SECRET)
+    yield Noted(text=f"this run gets: {', '.join(gets)}" if gets else "this run gets no secret")
+    lost = [name for name in before if name not in gets and name.startswith((APP_SECRET, REQUESTER_SECRET))]
+    if lost:
+        flags = [
+            "--app-secret-file FILE" if one == APP_SECRET else "--requester-secret N=FILE" for one in lost
+        ]
+        yield Noted(
+            level="warning", text=f"the last request had {' and '.join(lost)}, and this run has not",
+            hint=f"name the file again with {' and '.join(dict.fromkeys(flags))}, unless the app can do without",
+        )  # fmt: skip
+
+
+def _of_last_request(ctx: Context) -> list[str]:
+    """The names of the secrets that were there for the last request of this project."""
+    request = ctx.journal.last("done", "request")
+    pushed = [
+        entry.data.get("outputs", {}).get("pushed", [])
+        for entry in ctx.journal.every("done", "push_secrets")
+        if request is not None and entry.at <= request.at
+    ]
+    return [str(name) for name in pushed[-1]] if pushed else []
 
 
 def _there(ctx: Context, planned: Planned) -> bool:

@@ -42,11 +42,15 @@ def engine(ctx: Context) -> Engine:
 
 # The project
 
-APART = ("dataset", "app_secret_file", "requester_secret")  # fields that name files which no image may hold
+APART = {  # fields that name files which no image may hold, and their keys in the manifest
+    "dataset": "dataset.file",
+    "app_secret_file": "app_secret_file",
+    "requester_secret": "requester_secret",
+}
 
 
 def look(ctx: Context) -> Project:
-    """The project as it may go into an image: without results, and the data and secrets that the run knows of."""
+    """The project as it may go into an image: without results, and the data and secrets that are named."""
     from workflows.scone import project
 
     chosen = ctx["language"] if ctx["language"] in ("python", "node") else None
@@ -66,11 +70,13 @@ def text_of(path: Path) -> str:
 
 
 def private_files(ctx: Context) -> list[str]:
-    """Files of the run and folders of results, which belong in no image, by their paths in the project."""
-    named = [ctx.project / Path(item).expanduser() for name in APART[:2] for item in _listed(ctx[name])]
-    if not ctx["dataset"]:
-        named += [ctx.project / item for item in _listed(ctx.manifest.get("dataset.file"))]
-    named += [Path(item.partition("=")[2]).expanduser().absolute() for item in _listed(ctx[APART[2]])]
+    """Files of the run, else of the manifest, and folders of results: they belong in no image. Paths in the project."""
+    files = [
+        item.partition("=")[2] if name == "requester_secret" else item
+        for name, key in APART.items()
+        for item in _listed(ctx[name]) or _listed(ctx.manifest.get(key))
+    ]
+    named = [ctx.project / Path(file).expanduser() for file in files if file]
     named += [Path(str(done.data["outputs"]["folder"])) for done in ctx.journal.every("done", "result")]
     paths = [Path(os.path.normpath(path)) for path in named]
     return [str(path.relative_to(ctx.project)) for path in paths if path.is_relative_to(ctx.project)]
