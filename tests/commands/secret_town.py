@@ -93,9 +93,7 @@ class Town:
 
     def settle(self) -> None:
         """Register an app and a dataset, and describe the network to the person who will use it."""
-        new = self.poco.deploy_app(NewApp(self.me, "tea", "docker.io/tea:1", CHECKSUM, FINGERPRINT))
-        self.poco.send(new)
-        self.app = self.poco.deployed_address("app", self.poco.wait(new), new)
+        self.app = self.register("tea")
         cid = "/ipfs/QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWKPbdG"
         new = self.poco.deploy_dataset(NewDataset(self.me, "leaves", cid, CHECKSUM))
         self.poco.send(new)
@@ -111,6 +109,12 @@ class Town:
         manifest = Manifest(self.project)
         manifest.set("network", "trial")
         manifest.set("networks.trial.app", self.app)
+
+    def register(self, name: str) -> str:
+        """Another app of the requester's; its address."""
+        new = self.poco.deploy_app(NewApp(self.me, name, "docker.io/tea:1", CHECKSUM, FINGERPRINT))
+        self.poco.send(new)
+        return self.poco.deployed_address("app", self.poco.wait(new), new)
 
     def secrets(self, *words: str | Path) -> tuple[int, dict[str, Any]]:
         assert self.capsys is not None

@@ -18,6 +18,7 @@ from tests.commands.secret_town import town as a_town
 from workflows.cli import commands, main, parse_command
 from workflows.commands.secrets import Secrets
 from workflows.core.journal import FOLDER
+from workflows.core.manifest import Manifest
 from workflows.iexec import dataset, ids, params
 from workflows.iexec.orders import DatasetOrder, RequestOrder
 from workflows.iexec.secrets.kinds import KINDS
@@ -259,6 +260,33 @@ def test_a_file_that_was_deleted_after_the_push_is_no_fault(town: Town, value: P
     value.unlink()
     code, document = town.secrets("audit")
     assert code == 0 and rows(document)["app-secret"]["file"] is None
+
+
+def test_a_changed_app_lacks_the_secret_of_the_one_before(town: Town, value: Path) -> None:
+    first = town.app
+    journal = town.ran()
+    journal.append("done", "deploy_app", run="r", data={"outputs": {"app": first}})
+    assert town.secrets("push", "app-secret", "--from", value, "--yes")[0] == 0
+    assert town.secrets("audit")[0] == 0
+    second = town.register("tea, changed")
+    Manifest(town.project).set("networks.trial.app", second)
+    journal.append("done", "deploy_app", run="r", data={"outputs": {"app": second}})
+    code, document = town.secrets("list")
+    assert code == 0 and document["app"] == second and names(document) == ["not_carried_over"]
+    code, document = town.secrets("audit")
+    assert code == 1 and names(document) == ["not_carried_over"]
+    assert town.secrets("push", "app-secret", "--app", second, "--from", value, "--yes")[0] == 0
+    assert town.secrets("audit")[0] == 0
+
+
+def test_a_file_that_the_manifest_names_is_watched(town: Town, value: Path) -> None:
+    (town.project / "dev.secret").write_text(value.read_text())
+    manifest = town.project / "creamtea.toml"
+    before = manifest.read_text()
+    manifest.write_text('app_secret_file = "dev.secret"\n' + before)
+    assert town.secrets("push", "app-secret", "--from", value, "--yes")[0] == 0
+    row = rows(town.secrets("audit")[1])["app-secret"]
+    assert row["same"] is True and row["file"] == str(town.project / "dev.secret")
 
 
 def test_the_number_of_a_requester_s_secret_may_begin_with_a_nought(town: Town, value: Path) -> None:

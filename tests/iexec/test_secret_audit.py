@@ -106,6 +106,19 @@ def test_a_row_tells_who_may_read_until_when_and_whether_it_can_change() -> None
     assert names(found) == [] and names(found, "know") == ["many_orders"]
 
 
+def test_a_changed_app_without_the_secret_of_the_one_before_is_warned_of() -> None:
+    before = push(secret(KINDS["app-secret"], OTHER))
+    left = facts(pushes=(before,), former=frozenset({OTHER.lower()}))
+    warning = only(seen(left), "not_carried_over")
+    assert warning.level == "act" and f"--app {APP}" in warning.hint
+    assert [seen(left).rows[number].secret for number in warning.rows] == [CODE]
+    assert names(seen(left, CODE)) == ["gone"], "the app has its own now"
+    assert "not_carried_over" not in names(seen(left, none=(CODE,))), "the SMS did not say"
+    assert "not_carried_over" not in names(seen(replace(left, former=frozenset()))), "of another project"
+    dropped = replace(left, pushes=(before, push(CODE)))
+    assert "not_carried_over" not in names(seen(dropped)), "that it is gone is told already"
+
+
 def test_a_dataset_order_for_any_app_is_warned_of() -> None:
     found = seen(facts(data(apprestrict=ids.ZERO_ADDRESS)), KEY)
     warning = only(found, "open_dataset")

@@ -16,7 +16,7 @@ from workflows.core.step import Context
 from workflows.core.text import clean
 from workflows.steps import keyring, world
 from workflows.steps.encrypt_dataset import key_path
-from workflows.steps.push_secrets import secret_files, secret_names
+from workflows.steps.push_secrets import PushSecrets, secret_files, secret_names
 
 if TYPE_CHECKING:
     from workflows.iexec.orders import Order
@@ -61,6 +61,9 @@ def context(options: Mapping[str, Any]) -> Context:
     before = given if isinstance(given, Mapping) else {}
     ctx.values.update({name: before[name] for name in _REMEMBERED if before.get(name)})
     ctx.values.setdefault("dataset", ctx.manifest.get("dataset.file"))
+    for field in PushSecrets.fields:
+        if field.kind == "path" and field.manifest and (kept := ctx.manifest.get(field.manifest)):
+            ctx.values[field.name] = field.located(kept, folder)
     for name in ("wallet", "password_file", "passphrase_file"):
         if options.get(name):
             ctx.values[name] = options[name]
@@ -145,6 +148,7 @@ def take(ctx: Context, options: Mapping[str, Any]) -> Inventory:
         sms=tuple(_places(ctx)), wallet=wallet, app=app, dataset=dataset, places=tuple(_own(app, dataset, wallet)),
         pushes=tuple(keyring.ledger(ctx).pushes()), held=tuple(held), orders=tuple(orders),
         deals=tuple(known.deals(chain, _deals(ctx))), forms=_forms(ctx, app),
+        former=frozenset() if options.get("app") else keyring.former_apps(ctx, app),
         noticed=(*noticed, *(order for _, order in found if isinstance(order, matrix.Advice))),
     )  # fmt: skip
     answers = _asked(facts)

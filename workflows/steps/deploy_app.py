@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from workflows.core.events import Asked, Noted, TaskChanged
 from workflows.core.failure import Cancelled, Failed
 from workflows.core.fields import Field
 from workflows.core.step import Context, Done, Step, Work
-from workflows.steps import world
+from workflows.steps import keyring, world
 
 if TYPE_CHECKING:
     from workflows.iexec.records import NewApp
@@ -90,9 +91,11 @@ class DeployApp(Step):
         if chain.is_registered("app", address):  # not even --force makes it twice
             _remember(ctx, address)
             yield Noted(text=f"this very app is registered already, at {address}")
+            yield from _secretless(ctx, address)
             return _outputs(new, address, None)
         for line in _before(new, address, network.native):
             yield Noted(text=line)
+        yield from _secretless(ctx, address)
         agreed = yield Asked(
             field="deploy", question=f"Sign and register the app on {network.name}?", kind="confirm"
         )
@@ -169,6 +172,24 @@ def _before(new: NewApp, address: str, free: bool) -> list[str]:
         "you pay nothing: this chain asks no gas" if free else "you pay the chain's gas, once",
         "this cannot be undone or changed: another image or heap is another app at another address",
     ]
+
+
+def _secretless(ctx: Context, address: str) -> Iterator[Noted]:
+    """A word when an app of this project had a developer secret pushed from here, and the one here has none yet."""
+    from workflows.iexec.secrets.ledger import newest
+
+    pushes = keyring.ledger(ctx).pushes()
+    if newest(pushes, "app-secret", {address.lower()}) is not None:
+        return
+    if newest(pushes, "app-secret", keyring.former_apps(ctx, address)) is not None:
+        named = ctx["app_secret_file"] or ctx.manifest.get(world.APART["app_secret_file"])
+        yield Noted(
+            level="info" if named else "warning",
+            text="the app before had a developer secret; this address has none until it is pushed",
+            hint="creamtea run onboard pushes it, in the step Secrets"
+            if named
+            else f"creamtea secrets push app-secret --app {address} --from FILE",
+        )
 
 
 def _outputs(new: NewApp, address: str, tx: str | None) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,14 @@ def ledger(ctx: Context) -> Ledger:
     from workflows.iexec.secrets.ledger import Ledger
 
     return Ledger(world.user_state(ctx) / "secrets")
+
+
+def former_apps(ctx: Context, address: str | None) -> frozenset[str]:
+    """The other apps that the project was, in lower case; of the chosen network, or of another."""
+    done = [entry.data.get("outputs") for entry in ctx.journal.every("done", "deploy_app")]
+    known = [one.get("app") for one in done if isinstance(one, Mapping)]
+    known.append(ctx.manifest.get(f"networks.{world.entry(ctx).name}.app"))
+    return frozenset(str(one).lower() for one in known if one) - {str(address).lower()}
 
 
 def result_place(ctx: Context) -> Secret:

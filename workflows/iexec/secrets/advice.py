@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from workflows.core.text import clean, plural, shorten
 from workflows.iexec import web
+from workflows.iexec.secrets.ledger import newest
 from workflows.iexec.secrets.matrix import Advice, Facts, Row
 from workflows.iexec.secrets.uses import Use, uses
 
@@ -16,6 +17,7 @@ def advise(facts: Facts, rows: Sequence[Row]) -> Iterator[Advice]:
     yield from _of_sms(facts, rows)
     yield from _of_orders(facts, rows)
     yield from _of_rows(facts, rows)
+    yield from _of_former_apps(facts, rows)
     yield from _of_names(rows)
 
 
@@ -129,6 +131,20 @@ def _of_rows(facts: Facts, rows: Sequence[Row]) -> Iterator[Advice]:
                 "other_framework", "act",
                 f"the {title} was pushed for {row.push.framework}, and an order asks for {', '.join(sorted(asked))}",
                 "sign the order with the tag of that framework, or push it to the right SMS", (number,),
+            )  # fmt: skip
+
+
+def _of_former_apps(facts: Facts, rows: Sequence[Row]) -> Iterator[Advice]:
+    """A changed app is another app, and the secret of the one before does not go with it."""
+    before = newest(facts.pushes, "app-secret", facts.former)
+    for number, row in enumerate(rows):
+        mine = row.secret.kind.id == "app-secret" and row.secret.owner == facts.app
+        if before is not None and mine and row.set is False and not _stored(row):
+            yield Advice(
+                "not_carried_over", "act",
+                f"app {shorten(before.owner)} of this project got its {row.secret.kind.title} from here on "
+                f"{before.at[:10]}; the app now, {shorten(row.secret.owner)}, has none",
+                f"push it for this one too: creamtea secrets push {_flags(row)}", (number,),
             )  # fmt: skip
 
 

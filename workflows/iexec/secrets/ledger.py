@@ -12,7 +12,7 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -128,6 +128,11 @@ class Ledger:
                     "move the file away: it only remembers what was pushed from here",
                     name="ledger",
                 ) from None
+
+
+def newest(pushes: Iterable[Push], kind: str, owners: Collection[str]) -> Push | None:
+    """The newest of these pushes, newest first, that gave a kind of secret to one of the owners, in lower case."""
+    return next((one for one in pushes if one.kind == kind and one.owner.lower() in owners), None)
 
 
 def private_key(path: Path) -> bytes:

@@ -49,7 +49,8 @@ class Advice:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a project on a network. `forms`: the form of the fingerprint of each app on the chain."""
+    """What is known of a project on a network. `forms`: the form of the fingerprint of each app on the chain;
+    `former`: the apps that it had before this one, in lower case."""
 
     sms: tuple[Place, ...]
     wallet: str | None = None
@@ -61,6 +62,7 @@ class Facts:
     orders: tuple[Known, ...] = ()
     deals: tuple[Made, ...] = ()
     forms: Mapping[str, str] = field(default_factory=dict)
+    former: frozenset[str] = frozenset()
     noticed: tuple[Advice, ...] = ()
 
     @property
