@@ -61,7 +61,8 @@ class TestChanged:
     ) -> None:
         (project / "rules" / "rounding.py").write_text("def cents(amount):\n    return int(amount)\n")
         before = Tally.of(network)
-        words = [*onboarded.words, "--output", project / "opened"]
+        secrets = onboarded.words.index("--app-secret-file")  # six words, which the project remembers
+        words = [*onboarded.words[:secrets], *onboarded.words[secrets + 6 :], "--output", project / "opened"]
         words[words.index("--image") + 1] = image
         ended = house.onboard(project, *words)
         run = ended.run()
@@ -75,6 +76,8 @@ class TestChanged:
         for path in (now["dockerfile"]["path"], now["result"]["folder"], now["build"]["log"]):
             assert Path(path).is_relative_to(project)
         assert run.written("report.json")["total"] == 1300
+        assert now["push_secrets"] == first["push_secrets"]
+        assert any("the app before had a developer secret" in note for note in run.notes("deploy_app"))
 
     def test_deploy_sends_nothing_while_nothing_changes(
         self, house: House, network: dict[str, Any], project: Path, image: str
