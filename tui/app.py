@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import Provider
+from textual.events import Event, Key, Paste
 from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
@@ -23,6 +24,7 @@ from textual.screen import Screen
 from tui import settings
 from tui.actions import APP, Action
 from tui.edge import Edge
+from tui.keyboard import Keyboard
 from tui.palette import Actions
 from tui.screens.start import Start
 from workflows.core.failure import Cancelled, Failed
@@ -65,6 +67,7 @@ class Creamtea(App[int], inherit_bindings=False):
         self._feed: Feed | None = None
         self._wizard: Wizard | None = None
         self._filter = Edge()
+        self._keyboard = Keyboard(self, super().on_event)
         self.clock: Callable[[], str] | None = None
         self.keymap: dict[str, str] = {}
         self._complaint: Failed | None = None
@@ -83,6 +86,12 @@ class Creamtea(App[int], inherit_bindings=False):
 
     def get_line_filters(self) -> list[LineFilter]:
         return [*super().get_line_filters(), self._filter]
+
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, Key | Paste) and not event.is_forwarded:
+            await self._keyboard.take(event)
+        else:
+            await super().on_event(event)
 
     def on_mount(self) -> None:
         self.animation_level = "none"

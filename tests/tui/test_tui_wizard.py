@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
@@ -17,6 +18,7 @@ from tui.widgets.form import Form
 from tui.widgets.options import Options
 from tui.widgets.prose import Prose
 from tui.widgets.question import Question
+from tui.widgets.still import StillInput
 from tui.widgets.tasks import Tasks
 from tui.widgets.work import Work
 from workflows.core.engine import Back
@@ -608,5 +610,30 @@ def test_an_editor_is_left_before_more_is_read() -> None:
         await pilot.press("pagedown")
         await settled(pilot)
         assert screen.query_one("#notes-scroll").scroll_offset.y > top
+
+    play(app(source), body)
+
+
+# Typing ahead
+
+
+def burst(pilot: Pilot[int], *keys: str) -> None:
+    """Keys that are all there before the first one has had its effect, as from a slow line."""
+    for key in keys:
+        pilot.app.post_message(Key(key, key if len(key) == 1 else None))
+
+
+def test_what_is_typed_fast_goes_to_the_field_of_its_turn() -> None:
+    wanted = form("dockerfile", heap="1G", entrypoint="python3 /app/src/app.py")
+    source = Staged([*until("onboard", is_("step_ended", "base_image")), wanted])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        fields = [type(one) for one in screen.focus_chain]
+        assert fields[:2] == [StillInput, StillInput], fields
+        burst(pilot, "ctrl+u", *"banana", "tab", "ctrl+u", *"512M", "tab", "tab", "shift+tab", "ctrl+r")
+        await settled(pilot)
+        await settled(pilot)
+        values = answer(wanted)
+        assert list(values.values())[:2] == ["banana", "512M"]
 
     play(app(source), body)
