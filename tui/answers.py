@@ -109,7 +109,7 @@ class ScreenAnswers:
 
     def failed(self, step: Step, failure: Failed) -> Literal["retry", "stop"]:
         try:
-            word = self._wait(WordWanted(step, failure))
+            word = self._wait(WordWanted(step, failure))  # Back goes through
         except Cancelled:  # leaving after a failure does not turn it into a cancellation
             return "stop"
         return "retry" if word == "retry" else "stop"

@@ -97,6 +97,7 @@ class StepView:
     waited: float = 0.0  # seconds that former answers took
     tasks: dict[str, TaskView] = field(default_factory=dict)
     notes: list[Noted | Asked] = field(default_factory=list)
+    replies: dict[int, str] = field(default_factory=dict)  # to the questions, by their place among the notes
     outputs: Mapping[str, Any] = field(default_factory=dict)
     error: Mapping[str, str] | None = None
 
@@ -112,8 +113,15 @@ class StepView:
         whole = elapsed(self.began, self.asked or now)
         return None if whole is None else max(0.0, whole - self.waited)
 
-    def answered(self, at: str) -> None:
+    def afresh(self) -> None:
+        """Nothing of an earlier try is left but its outputs."""
+        self.tasks, self.notes, self.replies, self.error = {}, [], {}, None
+        self.seconds, self.asked, self.waited = None, None, 0.0
+
+    def answered(self, at: str, reply: str = "") -> None:
         """The person has answered: it works on."""
+        if reply and self.notes and isinstance(self.notes[-1], Asked):
+            self.replies[len(self.notes) - 1] = reply
         self.waited += elapsed(self.asked, at) or 0.0
         self.state, self.asked = "running", None
 
@@ -188,7 +196,8 @@ class RunModel:
         self._leave(name)
         if name in self.steps:
             step = self.steps[name]
-            step.state, step.began, step.seconds, step.asked = "asking", None, None, None
+            step.afresh()
+            step.state, step.began = "asking", None
 
     @property
     def running(self) -> bool:
@@ -225,9 +234,8 @@ class RunModel:
 
     def _start(self, step: StepView, event: StepStarted) -> None:
         self._leave(step.id)
+        step.afresh()
         step.state, step.command, step.began = "running", event.command, event.at
-        step.tasks, step.notes, step.error, step.seconds = {}, [], None, None
-        step.asked, step.waited = None, 0.0
 
     def _work(self, step: StepView, event: Event) -> None:
         if step.state == "asking" and not isinstance(event, Asked):

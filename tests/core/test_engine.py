@@ -168,6 +168,19 @@ def test_back_to_an_earlier_step(tmp_path: Path) -> None:
     assert ctx.outputs["second"] == {"from": "hello two"}
 
 
+def test_back_from_a_failure_to_the_step_that_mends_it_even_before_the_first_one(tmp_path: Path) -> None:
+    class Mended(Face):
+        def failed(self, step: Step, failure: Failed) -> Literal["retry", "stop"]:
+            raise Back("first")
+
+    go(tmp_path, Face([True]))
+    face = Mended([False, True])
+    face.fills = [{"name": "two"}]
+    code, _, ctx = go(tmp_path, face, interactive=True, start="second", force=True)
+    assert code == 0
+    assert ctx.outputs["second"] == {"from": "hello two"}
+
+
 def test_a_failure_stops_the_run_and_names_what_to_do(tmp_path: Path) -> None:
     code, events, _ = go(tmp_path, Face([False]))
     assert code == 1

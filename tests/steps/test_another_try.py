@@ -53,6 +53,10 @@ def ended(events: list[dict[str, Any]], step: str) -> dict[str, Any]:
     return next(event for event in events if event["type"] == "step_ended" and event["step"] == step)
 
 
+def deal(events: list[dict[str, Any]]) -> str:
+    return str(ended(events, "request")["outputs"]["deal"])
+
+
 def test_the_same_request_again_after_a_lost_task_is_another_deal(state: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
@@ -65,10 +69,16 @@ def test_the_same_request_again_after_a_lost_task_is_another_deal(state: Path, t
     code, events = run(project, *words)
     assert code == 1, events[-3:]
     assert ended(events, "watch")["error"]["name"] == "APP_COMPUTE_FAILED"
+    hint = ended(events, "watch")["error"]["hint"]
+    assert "stay locked until claimed; from " in hint and f"iexec deal claim {deal(events)}" in hint
     first = ended(events, "request")["outputs"]
     time.sleep(max(0.0, soon - time.time()))
     code, events = run(project, *words)
     second = ended(events, "request")
+    told = [event["text"] for event in events if event["type"] == "noted" and event["step"] == "request"]
+    assert any("these inputs failed: APP_COMPUTE_FAILED" in text and "and paid" in text for text in told), (
+        told
+    )
     assert code == 0, events[-3:]
     assert (second["outcome"], ended(events, "deploy_app")["outcome"]) == ("done", "skipped")
     assert second["outputs"]["deal"] != first["deal"]

@@ -11,19 +11,19 @@ from textual.widgets import Input, TextArea
 
 from tests.tui.recordings import events, is_, until
 from tests.tui.stage import Staged, app, asking, failing, form, play, settled, states, step, wrong
-from tui.answers import AnswerWanted, FormWanted, Want
+from tui.answers import AnswerWanted, FormWanted, Want, WordWanted
 from tui.feed import Item
 from tui.screens.wizard import Wizard
 from tui.widgets.form import Form
 from tui.widgets.options import Options
-from tui.widgets.prose import Prose
+from tui.widgets.prose import Prose, Said
 from tui.widgets.question import Question
 from tui.widgets.still import StillInput
 from tui.widgets.tasks import Tasks
-from tui.widgets.work import Work
+from tui.widgets.work import Work, said
 from workflows.core.engine import Back
-from workflows.core.events import Asked, Lines, Noted, StepStarted, TaskChanged
-from workflows.core.failure import Cancelled
+from workflows.core.events import Asked, Lines, Noted, StepEnded, StepStarted, TaskChanged
+from workflows.core.failure import Cancelled, Failed
 from workflows.core.fields import Filled
 
 
@@ -637,3 +637,63 @@ def test_what_is_typed_fast_goes_to_the_field_of_its_turn() -> None:
         assert list(values.values())[:2] == ["banana", "512M"]
 
     play(app(source), body)
+
+
+# After a failed task
+
+
+def test_again_after_a_failed_task_is_another_request() -> None:
+    lost = Failed("APP_COMPUTE_FAILED: it ended with 1", "look at its lines", mends="request")
+    error = {"name": "x", "message": lost.message, "hint": lost.hint}
+    ended = StepEnded(step="watch", outcome="failed", outputs={}, seconds=1.0, error=error)
+    wanted = WordWanted(step("watch"), lost)
+    source = Staged([*until("onboard", is_("lines", "watch", task="app")), ended, wanted])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        assert "r: another request, with other values if you like" in outcome(screen)
+        assert "creamtea resume asks for a new request" in outcome(screen)
+        await pilot.press("r")
+        back = answer(wanted)
+        assert isinstance(back, Back) and back.step == "request"
+
+    play(app(source), body)
+
+
+def test_the_view_follows_who_answered_unless_a_form_comes() -> None:
+    source = Staged(asking("request"), patient=("request",))
+    recorded = events("onboard")
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        await pilot.press("y")
+        done = next(n for n, event in enumerate(recorded) if is_("step_ended", "request")(event))
+        screen.take(recorded[len(source.items) - 1 : done + 1])
+        screen.sync()
+        assert screen.unread == ["request"], "there is something to read, should a form come"
+        assert [said.hint for said in said_of(screen) if said.mark == "?"][-1] == "yes"
+        screen.take(recorded[done + 1 : done + 2])
+        screen.sync()
+        assert screen.looked_at is not None and screen.looked_at.id == "watch"
+        assert screen.unread == []
+
+    play(app(source), body)
+
+
+def test_a_form_that_is_asked_again_stands_alone() -> None:
+    source = Staged(states()["build_failed"]().items)
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        assert "r: again" in outcome(screen)
+        await pilot.press("r")
+        screen.take([form("build", image="hello-sgx:0.1", builder="auto")])
+        screen.sync()
+        await settled(pilot)
+        assert screen.query_one(Form).has_focus_within
+        assert outcome(screen) == ""
+        assert screen.looked_at is not None and not screen.looked_at.tasks and not screen.looked_at.notes
+
+    play(app(source), body)
+
+
+def said_of(screen: Wizard) -> list[Said]:
+    assert screen.looked_at is not None
+    return said(screen.looked_at)

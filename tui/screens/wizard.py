@@ -36,7 +36,7 @@ from tui.widgets.still import StillInput
 from tui.widgets.work import Work
 from workflows.commands.sides import builds
 from workflows.core.engine import Back
-from workflows.core.events import Event, StepEnded, now
+from workflows.core.events import Asked, Event, StepEnded, StepStarted, now
 from workflows.core.failure import Cancelled, Failed
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Wizard(LinesScreen):
         self.want: Want | None = None
         self.broken: Failed | None = None
         self.unread: list[str] = []
+        self._answered_in = ""  # the step whose question was the last one to be answered
         self._elsewhere = False
         self._looked_at = next(iter(self.model.steps), "")
         self._asking: Form | Question | None = None
@@ -117,6 +118,10 @@ class Wizard(LinesScreen):
 
     def _fold(self, event: Event) -> None:
         self.model.apply(event)
+        if isinstance(event, StepStarted):
+            if self.unread == [self._answered_in]:
+                self.unread = []  # no form covers what was just answered; what works now is worth seeing
+            self._answered_in = ""
         if not isinstance(event, StepEnded) or event.step not in self.model.steps:
             return
         step = self.model.steps[event.step]
@@ -192,7 +197,8 @@ class Wizard(LinesScreen):
         want, self.want = self.want, None
         step = self.model.steps.get(self.model.current or "")
         if isinstance(want, AnswerWanted) and step is not None:
-            step.answered(self.now())
+            step.answered(self.now(), "" if isinstance(value, Exception) else _reply(want.asked, value))
+            self._answered_in = step.id
         if self._asking is not None:
             self._asking.remove()
             self._asking = None
@@ -392,8 +398,9 @@ class Wizard(LinesScreen):
         self._elsewhere, self.unread = False, []
         if self.model.ended is not None:
             cast("Creamtea", self.app).again(name)
-        elif self._failed and name == self.model.current:
-            self.answer("retry")
+        elif isinstance(self.want, WordWanted) and name == self.model.current:
+            mends = self.want.failure.mends
+            self.answer(Back(mends) if mends in self.model.steps else "retry")
         else:
             self.answer(Back(name))
 
@@ -435,3 +442,10 @@ class Wizard(LinesScreen):
         self.app.push_screen(
             Why(step.heading if step else "", step.why if step else "", step.command if step else "", WIZARD)
         )
+
+
+def _reply(asked: Asked, value: Any) -> str:
+    """An answer as the notes show it."""
+    if asked.kind == "confirm":
+        return "yes" if value else "no"
+    return {"secret": "given", "document": "kept"}.get(asked.kind) or prose(str(value))

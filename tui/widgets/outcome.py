@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from tui.answers import WordWanted
 from tui.widgets.prose import Said
 from tui.widgets.work import Work
-from workflows.core.failure import Cancelled
+from workflows.core.failure import Cancelled, Failed
 from workflows.core.text import plural
 
 if TYPE_CHECKING:
@@ -24,8 +24,7 @@ def outcome(screen: Wizard) -> list[Said]:
     if screen.broken is not None:
         return [Said(screen.broken.message, *_BAD, hint=screen.broken.hint), Said("q quits", "▸", _KEY)]
     if screen.unread:
-        more = " · PgDn: more to read" if screen.query_one(Work).has_more else ""
-        return [Said(f"enter: next — {_next(screen)}{more}", "▸", _KEY, "bold")]
+        return [Said(f"enter: next — {_next(screen)}{_more(screen)}", "▸", _KEY, "bold")]
     found = _failure(screen)
     if screen.model.ended is not None:
         found += _ended(screen)
@@ -66,8 +65,19 @@ def _failure(screen: Wizard) -> list[Said]:
     mark, style, strong = ("■", "$warning bold", "") if stopped else _BAD
     said = Said(message, mark, style, strong, step.error.get("hint") or "")
     if isinstance(screen.want, WordWanted) and screen.at_current:
-        return [said, Said("r: again · q: quit; creamtea resume goes on here", "▸", _KEY)]
+        return [said, Said(_word(screen, screen.want.failure), "▸", _KEY)]
     return [said]
+
+
+def _word(screen: Wizard, failure: Failed) -> str:
+    """What the keys do after a failure: the same step again, or the one that mends it."""
+    mends = screen.model.steps.get(failure.mends)
+    if mends is None:
+        return "r: again · q: quit; creamtea resume goes on here"
+    what = mends.title.lower()
+    return (
+        f"r: another {what}, with other values if you like · q: quit; creamtea resume asks for a new {what}"
+    )
 
 
 def _shortened(line: str, most: int, screen: Wizard) -> str:
@@ -92,10 +102,15 @@ def _ended(screen: Wizard) -> list[Said]:
     if log and not screen.has_class("-low"):
         found.append(Said(f"{'log':<9}  {log}", " "))
     if screen.source.live:
-        found.append(Said("q: quit · [ and ] look back · r: again from the step in view", "▸", _KEY))
+        keys = "q: quit · [ and ] look back · r: again from the step in view"
     else:
-        found.append(Said("q: quit · [ and ] look back", "▸", _KEY))
+        keys = "q: quit · [ and ] look back"
+    found.append(Said(keys + _more(screen), "▸", _KEY))
     return found
+
+
+def _more(screen: Wizard) -> str:
+    return " · PgDn: more to read" if screen.query_one(Work).has_more else ""
 
 
 def _places(outputs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:

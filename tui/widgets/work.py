@@ -217,9 +217,9 @@ def heading(step: StepView, now: str) -> tuple[Content, Content]:
 def said(step: StepView) -> list[Said]:
     """The step's notes and questions as sentences."""
     found = []
-    for note in step.notes:
+    for place, note in enumerate(step.notes):
         if isinstance(note, Asked):
-            found.append(Said(note.question, "?", "$accent bold"))
+            found.append(Said(note.question, "?", "$accent bold", hint=step.replies.get(place, "")))
         else:
             mark, style = _MARKS.get(note.level, _MARKS["info"])
             strong = "bold" if note.level == "error" else ""

@@ -38,7 +38,7 @@ class Answers(Protocol):
         """The answer to one question of a running step: bool for confirm, text otherwise."""
 
     def failed(self, step: Step, failure: Failed) -> Literal["retry", "stop"]:
-        """What to do after a step failed."""
+        """What to do after a step failed; may raise Back, as `failure.mends` says."""
 
 
 class Engine:
@@ -92,7 +92,9 @@ class Engine:
                         break
                 except Back as back:
                     ctx.cancel.clear()  # the person goes on
-                    index = max(first, position(self.steps, back.step))
+                    index = position(self.steps, back.step)
+                    if only:
+                        index = max(first, index)
                     ctx.again = back.step
                     continue
                 ctx.again = ""

@@ -7,15 +7,17 @@ class Failed(Exception):  # noqa: N818 - reads as a sentence at the place where 
     """A step could not do its job: what happened, and what the user can do about it.
 
     `name` is a stable word for programs (a status cause, an error code); empty names become the
-    class name in lower case.
+    class name in lower case. `mends` is the id of the step to go back to, where the failed one would only
+    fail again.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, hint: str = "", *, name: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", *, name: str = "", mends: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.mends = mends
         self.name = name or type(self).__name__.lower()
 
 

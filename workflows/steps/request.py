@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -148,8 +148,7 @@ class Request(Step):
         orders = self._taken_up(ctx, inputs)
         if orders is None:
             if ctx.previous is not None:
-                before = shorten(str(ctx.previous.data["outputs"]["deal"]))
-                yield Noted(text=f"deal {before} was made from these inputs; this makes another")
+                yield self._again(ctx, ctx.previous.data["outputs"])
             orders = self._orders(ctx)
             yield from self._fund(ctx, orders)
             yield from self._tell(ctx, orders)
@@ -175,6 +174,17 @@ class Request(Step):
         task = ids.taskid(match.dealid, 0)
         yield Noted(text=f"deal {match.dealid}")
         return {"deal": match.dealid, "task": task, "cost": self._cost(ctx, orders).total, "orders": hashes}
+
+    @staticmethod
+    def _again(ctx: Context, before: Mapping[str, Any]) -> Noted:
+        """Nobody pays a second time without being told."""
+        deal, cause = shorten(str(before["deal"])), lost(ctx, str(before["task"]))
+        if not cause:
+            return Noted(text=f"deal {deal} was made from these inputs; this makes another")
+        return Noted(
+            level="warning",
+            text=f"the last task with these inputs failed: {cause} (deal {deal}); another deal is made, and paid",
+        )
 
     # Making the orders
 

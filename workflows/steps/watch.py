@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from typing import Any
 
 from workflows.core.events import Noted
@@ -11,6 +12,7 @@ from workflows.core.step import Context, Done, Step, Work
 from workflows.steps import world
 
 _POLL = 5.0  # seconds between two looks at a live chain
+_MEND = "what is mended here, a new request takes along"
 
 
 class Watch(Step):
@@ -46,8 +48,9 @@ class Watch(Step):
             cause = f"{end.cause}: " if end.cause else ""
             raise Failed(
                 cause + (end.message or "the task failed"),
-                end.hint or "what is mended here, a new request takes along: creamtea resume",
+                "\n".join(filter(None, (end.hint or _MEND, locked(ctx)))),
                 name=end.cause or "task_failed",
+                mends="request",
             )
         task = world.poco(ctx, sign=False).view_task(taskid)
         yield Noted(text=f"completed; the result is at {_location(task.results)}")
@@ -78,29 +81,55 @@ class Watch(Step):
                 yield Noted(text=f"the chain says {status.name}")
                 before = status
             if status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
-                hint = (
-                    ""
-                    if status is TaskStatus.COMPLETED
-                    else "the deadline passed; claim brings the money back"
-                )
-                return Ended(status.name, None, "", hint)
+                return Ended(status.name, None, "", "")
             ctx.cancel.wait(_POLL)
 
 
-def lost(ctx: Context, taskid: str) -> bool:
-    """Whether a task can no longer end well, by the chain's word or its worker's."""
+def locked(ctx: Context) -> str:
+    """What becomes of the money of a deal whose task failed, and when; empty where the chain cannot be asked.
+
+    The escrow holds it until somebody claims the task, which the contract allows from the final deadline on: ten
+    times the category's time after the match (PoCo, `claim`; `deal claim` initialises a task first that never was).
+    """
+    from workflows.iexec.cost import FINAL_RATIO, rlc
     from workflows.iexec.records import TaskStatus
-    from workflows.iexec.task_events import status_of
+
+    requested = ctx.outputs["request"]
+    try:
+        chain = world.poco(ctx, sign=False)
+        deal, task = chain.view_deal(str(requested["deal"])), chain.view_task(str(requested["task"]))
+        category = chain.category(deal.category) if deal is not None else None
+    except Failed:
+        return ""
+    if deal is None or category is None:
+        return ""
+    if not deal.task_price:
+        return "No money is locked: the deal was free"
+    if task.status is TaskStatus.FAILED:
+        return f"The task was claimed: {rlc(deal.task_price)} went back to the account of the requester"
+    final = deal.start_time + category.seconds * FINAL_RATIO
+    when = datetime.fromtimestamp(final, timezone.utc).strftime("from %Y-%m-%d %H:%M UTC on")
+    if final < chain.block_time():
+        when = "now"
+    return f"{rlc(deal.task_price)} stay locked until claimed; {when}: iexec deal claim {deal.dealid}"
+
+
+def lost(ctx: Context, taskid: str) -> str:
+    """Why a task can no longer end well, by the chain's word or its worker's; empty while it can."""
+    from workflows.iexec.records import TaskStatus
+    from workflows.iexec.task_events import cause_of, status_of
     from workflows.iexec.worker_api import WorkerApi
 
     chain, network = world.poco(ctx, sign=False), world.network(ctx)
     task = chain.view_task(taskid)
     if task.status is TaskStatus.COMPLETED:
-        return False
-    if task.status is TaskStatus.FAILED or 0 < task.final_deadline < chain.block_time():
-        return True
+        return ""
     document = WorkerApi(network.workerpool_api).task(taskid, ctx.cancel) if network.workerpool_api else None
-    return document is not None and status_of(document) == "FAILED"
+    if document is not None and status_of(document) == "FAILED":
+        return cause_of(document) or "the worker gave no cause"
+    if task.status is TaskStatus.FAILED or 0 < task.final_deadline < chain.block_time():
+        return "its final deadline passed"
+    return ""
 
 
 def _location(results: bytes) -> str:
