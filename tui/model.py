@@ -24,6 +24,7 @@ from workflows.core.events import (
     TaskState,
 )
 from workflows.core.step import Step
+from workflows.core.text import plural
 
 StepState = Literal["waiting", "asking", "running", "done", "skipped", "failed", "cancelled"]
 GLYPHS: Mapping[str, str] = {
@@ -283,6 +284,20 @@ class RunModel:
             if task.state == "running":
                 task.state = "done" if event.outcome == "skipped" else event.outcome
                 task.ended = task.ended or event.at
+
+
+def places(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Where what a run made is: app, dataset, task and result, as far as there are any."""
+    result = outputs.get("result", {})
+    files = result.get("files") or ()
+    what = f" ({plural(len(files), 'file')})" if files else ""
+    found = {
+        "app": str(outputs.get("deploy_app", {}).get("app") or ""),
+        "dataset": str(outputs.get("encrypt_dataset", {}).get("dataset") or ""),
+        "task": str(outputs.get("watch", {}).get("task") or ""),
+        "result": f"{result['folder']}{what}" if result.get("folder") else "",
+    }
+    return {label: value for label, value in found.items() if value}
 
 
 def elapsed(started: str | None, ended: str | None) -> float | None:

@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 
 from tui.answers import ScreenAnswers
 from tui.feed import Feed
+from tui.model import places
 from workflows import cli
 from workflows.core.engine import CRASHED, Engine, stumbled
 from workflows.core.events import Event
@@ -119,9 +120,14 @@ class LiveRun:
 
     @property
     def farewell(self) -> str:
-        """What stays on the terminal: how it ended, where the log is, how to go on."""
+        """What stays on the terminal: how it ended, where its app, its result and the log are, how to go on."""
         outcome = {0: "done", Cancelled.exit_code: "stopped"}.get(self.exit_code, "failed")
-        lines = [f"creamtea {self.ctx.workflow}: {outcome}", f"log: {self.ctx.run_dir}"]
+        found = {} if self.exit_code else places(self.ctx.outputs)
+        lines = [
+            f"creamtea {self.ctx.workflow}: {outcome}",
+            *(f"{label}: {found[label]}" for label in ("app", "result") if label in found),
+            f"log: {self.ctx.run_dir}",
+        ]
         if self.exit_code:
             lines.append(f"go on with: creamtea resume --project {self.ctx.project}")
         return "\n".join(clean(line) for line in lines)

@@ -367,13 +367,13 @@ def parse_resume(words: Sequence[str]) -> argparse.Namespace:
 
 
 def last_run(project: Path) -> Mapping[str, Any]:
-    """Workflow and given values of the project's last run. Missing when there is none."""
+    """Name, workflow and given values of the project's last run. Missing when there is none."""
     from workflows.core.journal import Journal
 
     entry = Journal(project.expanduser().resolve()).last("run")
     if entry is None or "workflow" not in entry.data:
         raise Missing("there is no run to resume here", f"{PROGRAM} run onboard starts one")
-    return {"workflow": entry.data["workflow"], "given": dict(entry.data.get("given", {}))}
+    return {"run": entry.run, "workflow": entry.data["workflow"], "given": dict(entry.data.get("given", {}))}
 
 
 def _runs(words: Sequence[str]) -> int:

@@ -17,13 +17,15 @@ from tui.run import LiveRun, Playback
 from tui.screens.start import Start
 from tui.screens.wizard import Wizard
 from tui.widgets.form import Form
+from tui.widgets.options import Options
 from tui.widgets.question import Question
 from workflows import cli
 from workflows.core.catalog import Catalog
-from workflows.core.events import Asked, Lines, Noted, TaskChanged
+from workflows.core.events import Asked, Lines, Noted, RunEnded, TaskChanged
 from workflows.core.failure import Failed
 from workflows.core.fields import Field
 from workflows.core.journal import Journal
+from workflows.core.record import Recorder
 from workflows.core.step import Context, Done, Step, Work
 
 
@@ -372,7 +374,7 @@ def test_resume_asks_no_form_of_a_step_that_is_done(tmp_path: Path) -> None:
     async def resumed(stage: Stage) -> None:
         await stage.ready(Question)
         await stage.press("y")
-        await stage.shows("enter: next — Brew")
+        await stage.shows("the pot")
 
     play(["--project", str(tmp_path)], resumed, resume=True)
 
@@ -447,6 +449,36 @@ def test_the_start_screen_goes_on_and_tells_what_hinders(tmp_path: Path) -> None
             assert isinstance(made.screen, Start)
 
     asyncio.run(body())
+
+
+@pytest.mark.parametrize(("outcome", "first"), [("done", "deploy"), ("failed", "resume"), (None, "resume")])
+def test_only_a_run_that_is_not_done_is_gone_on_with(
+    tmp_path: Path, outcome: Any, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Journal(tmp_path).append("run", run="r1", data={"workflow": "deploy", "given": {}})
+    recorder = Recorder(tmp_path / ".creamtea" / "runs" / "r1")
+    if outcome is not None:
+        recorder(RunEnded(outcome=outcome, outputs={}, seconds=1.0))
+    recorder.close()
+
+    async def body() -> None:
+        made = Creamtea(folder=tmp_path)
+        async with made.run_test() as pilot:
+            stage = Stage(made, pilot)
+            await stage.shows("the last run is done: it was deploy" if outcome == "done" else "it was deploy")
+            options = made.screen.query_one(Options)
+            assert options.choice is not None and options.choice.value == first
+            offered = any(choice.value == "resume" for choice in options.choices)
+            assert offered is (outcome != "done")
+
+    asyncio.run(body())
+
+
+def test_the_terminal_keeps_where_the_app_and_the_result_are(tmp_path: Path) -> None:
+    run = LiveRun(cli.parse_run(["onboard", "--project", str(tmp_path)]))
+    run.ctx.outputs["deploy_app"] = {"app": "0x1234"}
+    run.ctx.outputs["result"] = {"folder": "/home/ada/results/1", "files": ["answer.txt"]}
+    assert "app: 0x1234\nresult: /home/ada/results/1 (1 file)\nlog: " in run.farewell
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from tui.answers import AnswerWanted, FormWanted, Want, WordWanted
 from tui.feed import Item
 from tui.screens.wizard import Wizard
 from tui.widgets.form import Form
+from tui.widgets.keys import Keys
 from tui.widgets.options import Options
 from tui.widgets.prose import Prose, Said
 from tui.widgets.question import Question
@@ -637,6 +638,49 @@ def test_what_is_typed_fast_goes_to_the_field_of_its_turn() -> None:
         assert list(values.values())[:2] == ["banana", "512M"]
 
     play(app(source), body)
+
+
+def test_letters_typed_on_a_choice_search_the_long_list() -> None:
+    reference = "sconecuratedimages/public-apps:python-3.7.3-alpine3.10-scone3.0"
+    wanted = form("base_image", language="python", base_image=reference)
+    source = Staged([*until("onboard", is_("step_ended", "network")), wanted])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        assert isinstance(screen.focused, Options)
+        assert not {"q", "c"} & {key for key, _ in screen.query_one(Keys).shown()}, "they are letters here"
+        burst(pilot, *"c3q")
+        await settled(pilot)
+        await settled(pilot)
+        assert isinstance(screen.focused, Input) and screen.focused.value == "c3q"
+
+    play(app(source), body)
+
+
+def test_nothing_is_cancelled_by_a_letter_while_a_form_waits() -> None:
+    wanted = form("network", network="localnet")
+    source = Staged([*until("onboard", is_("step_ended", "doctor")), wanted])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        await pilot.press("escape", "c")
+        assert not wanted._slot.done() and "c" not in dict(screen.query_one(Keys).shown())
+        await pilot.press("ctrl+c")
+        assert isinstance(answer(wanted), Cancelled)
+
+    play(app(source), body)
+
+
+def test_a_long_last_word_says_how_to_read_on() -> None:
+    recorded = events("onboard")
+    last = max(n for n, event in enumerate(recorded) if is_("noted", "result")(event))
+    many = [Noted(step="result", text=f"line {n}") for n in range(40)]
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        assert "q: quit" in outcome(screen) and "PgDn: more to read" in outcome(screen)
+        await pilot.press("end")
+        await settled(pilot)
+        assert "PgDn" not in outcome(screen)
+
+    play(app(Staged([*recorded[: last + 1], *many, *recorded[last + 1 :]])), body)
 
 
 # After a failed task

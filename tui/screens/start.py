@@ -23,6 +23,8 @@ from workflows.commands.sides import builds
 from workflows.core import folders
 from workflows.core.failure import Failed
 from workflows.core.fields import Choice
+from workflows.core.journal import FOLDER
+from workflows.core.record import told
 from workflows.core.text import clean
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class Start(Screen[None]):
         self._folder = folder
         self._warned = False
         self._comparable = len(builds(folder)) > 1
+        self._last, self._done = _last(folder)
 
     def compose(self) -> ComposeResult:
         yield Line(id="banner")
@@ -65,14 +68,15 @@ class Start(Screen[None]):
                     "$foreground-muted",
                 )
             )
-            yield Options(self._choices())
+            yield Options(self._choices(), self._last if self._done else "")
             yield Line(id="start-hint")
             yield Prose(id="trouble")
         yield Keys()
 
     def on_mount(self) -> None:
+        done = f" · the last run is done: it was {self._last}" if self._done else ""
         self.query_one("#start-hint", Line).show(
-            Content.styled("enter starts · ↑ ↓ choose", "$foreground-muted")
+            Content.styled(f"enter starts · ↑ ↓ choose{done}", "$foreground-muted")
         )
         self.query_one("#banner", Line).show(
             Content("creamtea"), Content.styled(clean(str(self._folder)), "$foreground-muted")
@@ -87,14 +91,15 @@ class Start(Screen[None]):
         return told is not None
 
     def _choices(self) -> list[Choice]:
-        last = _last(self._folder)
-        resume = (
-            [] if last is None else [Choice("resume", "Go on where the last run stopped", f"it was {last}")]
-        )
+        resume = [Choice("resume", "Go on where the last run stopped", f"it was {self._last}")]
         compare = (
             [Choice("compare", "Compare two builds", "what changed, and why")] if self._comparable else []
         )
-        return [*resume, *(Choice(*choice) for choice in _CHOICES), *compare]
+        return [
+            *(resume if self._last and not self._done else []),
+            *(Choice(*choice) for choice in _CHOICES),
+            *compare,
+        ]
 
     def trouble(self, failure: Failed) -> None:
         """Say why nothing could be started."""
@@ -138,12 +143,15 @@ class Start(Screen[None]):
         self.app.push_screen(Why("creamtea", _ABOUT, "", START))
 
 
-def _last(folder: Path) -> str | None:
-    if not (folder / ".creamtea" / "journal.jsonl").exists():
-        return None
+def _last(folder: Path) -> tuple[str, bool]:
+    """The workflow of the last run here, and whether it is done; empty when there was none."""
+    if not (folder / FOLDER / "journal.jsonl").exists():
+        return "", False
     from workflows import cli
 
     try:
-        return clean(str(cli.last_run(folder)["workflow"]))
+        last = cli.last_run(folder)
     except Failed:
-        return None
+        return "", False
+    ended = told(folder / FOLDER / "runs" / clean(str(last["run"])) / "events.jsonl")["outcome"]
+    return clean(str(last["workflow"])), ended == "done"

@@ -305,6 +305,11 @@ class Wizard(LinesScreen):
         return self.focused is not None
 
     def _can_cancel(self) -> bool:
+        return self.stoppable and not isinstance(self.want, FormWanted)
+
+    @property
+    def stoppable(self) -> bool:
+        """Whether there is anything to stop, be it a form that waits."""
         if not self.source.live or self.model.ended is not None or self.broken is not None or self._failed:
             return False
         return not (self.unread and isinstance(self.want, FormWanted))

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.events import DescendantFocus
+from textual.events import DescendantFocus, Key
 from textual.geometry import Size
 from textual.message import Message
 from textual.suggester import Suggester
@@ -51,6 +51,10 @@ class Form(Vertical):
     ) -> None:
         super().__init__()
         self._entries = [Entry(filled, choices.get(filled.field.name, ()), folder) for filled in form]
+        self._picker = next((one.input for one in self._entries if isinstance(one.input, Picker)), None)
+        for entry in self._entries:
+            if isinstance(entry.input, Options):
+                entry.input.searches = self._picker is not None
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(can_focus=False, classes="fields"):
@@ -87,6 +91,17 @@ class Form(Vertical):
             if entry.filled.field.name == field.filters and isinstance(entry.input, Picker):
                 entry.input.narrow(choice.value)
 
+    def on_key(self, event: Key) -> None:
+        """A letter typed on a choice begins the search of the long list."""
+        focused = self.screen.focused
+        if self._picker is None or not isinstance(focused, Options) or event.character is None:
+            return
+        if focused.check_consume_key(event.key, event.character):
+            event.stop()
+            search = self._picker.query_one(Input)
+            search.focus()  # through the app's queue: the letter goes the same way, behind it
+            self.app.call_later(search.call_later, search.insert_text_at_cursor, event.character)
+
     @on(Input.Submitted)
     @on(Options.Chosen)
     @on(OptionList.OptionSelected)
@@ -104,7 +119,10 @@ class Form(Vertical):
             )
         elif isinstance(event.widget, Options):
             arrows = "← →" if event.widget.inline else "↑ ↓"
-            hint = f"enter goes on · {arrows} choose" + (" · tab next field" * (len(self._entries) > 1))
+            search = " · type to search" * event.widget.searches
+            hint = f"enter goes on · {arrows} choose{search}" + (
+                " · tab next field" * (len(self._entries) > 1)
+            )
         else:
             hint = "enter goes on" + (" · tab next field" * (len(self._entries) > 1))
         self.query_one(".form-hint", Line).show(Content(hint))

@@ -30,6 +30,7 @@ class Options(Widget, can_focus=True):
         Binding("enter", "choose", show=False),
     ]
     index: reactive[int] = reactive(0)
+    searches = False  # letters are for a list beside it
 
     class Moved(Message):
         """Another choice is marked."""
@@ -66,6 +67,10 @@ class Options(Widget, can_focus=True):
     def watch_index(self) -> None:
         if self.choice is not None:
             self.post_message(self.Moved(self, self.choice))
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        """Keys that are no commands here."""
+        return self.searches and character is not None and character.isalnum()
 
     def action_move(self, by: int) -> None:
         """Mark the choice before or after; beyond the last one the next field is next."""

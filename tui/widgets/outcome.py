@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tui.answers import WordWanted
+from tui.model import places
 from tui.widgets.prose import Said
 from tui.widgets.work import Work
 from workflows.core.failure import Cancelled, Failed
-from workflows.core.text import plural
 
 if TYPE_CHECKING:
     from tui.screens.wizard import Wizard
@@ -95,8 +95,8 @@ def _ended(screen: Wizard) -> list[Said]:
     found = [Said(f"The run is {ended.outcome} after {ended.seconds:.1f} s of work", *word, "bold")]
     outputs = {name: value for name, value in ended.outputs.items() if isinstance(value, Mapping)}
     if ended.outcome == "done":
-        places = [place for place in _places(outputs) if place[1]]
-        few = places[-1:] if screen.has_class("-low") else places
+        left = list(places(outputs).items())
+        few = left[-1:] if screen.has_class("-low") else left
         found += [Said(f"{label:<9}  {value}", " ") for label, value in few]
     log = screen.source.log_dir or ended.log
     if log and not screen.has_class("-low"):
@@ -111,15 +111,3 @@ def _ended(screen: Wizard) -> list[Said]:
 
 def _more(screen: Wizard) -> str:
     return " · PgDn: more to read" if screen.query_one(Work).has_more else ""
-
-
-def _places(outputs: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-    result = outputs.get("result", {})
-    files = result.get("files") or ()
-    what = f" ({plural(len(files), 'file')})" if files else ""
-    return [
-        ("app", str(outputs.get("deploy_app", {}).get("app") or "")),
-        ("dataset", str(outputs.get("encrypt_dataset", {}).get("dataset") or "")),
-        ("task", str(outputs.get("watch", {}).get("task") or "")),
-        ("result", f"{result['folder']}{what}" if result.get("folder") else ""),
-    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from textual.app import ComposeResult
@@ -196,12 +198,12 @@ class Work(Vertical):
             self.pane.move(where)
             return
         notes = self.query_one("#notes-scroll", VerticalScroll)
-        move = {
-            "page_up": notes.scroll_page_up, "page_down": notes.scroll_page_down, "home": notes.scroll_home,
-            "end": notes.scroll_end,
-        }.get(where)  # fmt: skip
-        if move is not None:
-            move(animate=False)
+        moves: dict[str, Callable[..., None]] = {
+            "page_up": notes.scroll_page_up, "page_down": notes.scroll_page_down,
+            "home": partial(notes.scroll_home, immediate=True), "end": partial(notes.scroll_end, immediate=True),
+        }  # fmt: skip
+        if where in moves:
+            moves[where](animate=False)
 
 
 def heading(step: StepView, now: str) -> tuple[Content, Content]:

@@ -145,25 +145,27 @@ def moment(text: str) -> datetime:
 
 
 def runs(state: Path) -> list[dict[str, Any]]:
-    """What each recorded run was, newest first: run, workflow, network, outcome, seconds, step, events.
+    """What each recorded run was, as `told` has it, newest first."""
+    return [told(path) for path in sorted((state / "runs").glob("*/events.jsonl"), reverse=True)]
 
-    What cannot be told of a damaged record is None.
+
+def told(path: Path) -> dict[str, Any]:
+    """What the run of this events.jsonl was: run, workflow, network, outcome, seconds, step, events.
+
+    What cannot be told of a damaged record, or of none, is None.
     """
-    found: list[dict[str, Any]] = []
-    for path in sorted((state / "runs").glob("*/events.jsonl"), reverse=True):
-        record: dict[str, Any] = {
-            "run": path.parent.name, "workflow": None, "network": None, "outcome": None, "seconds": None,
-            "step": None, "events": str(path),
-        }  # fmt: skip
-        with contextlib.suppress(Missing):
-            for event in read(path):
-                if isinstance(event, RunStarted):
-                    record.update(workflow=event.workflow, network=event.network)
-                elif isinstance(event, StepStarted):
-                    record["step"] = event.step
-                elif isinstance(event, StepEnded) and event.step == "network":
-                    record["network"] = event.outputs.get("name") or record["network"]  # chosen on the way
-                elif isinstance(event, RunEnded):
-                    record.update(outcome=event.outcome, seconds=event.seconds)
-        found.append(record)
-    return found
+    record: dict[str, Any] = {
+        "run": path.parent.name, "workflow": None, "network": None, "outcome": None, "seconds": None,
+        "step": None, "events": str(path),
+    }  # fmt: skip
+    with contextlib.suppress(Missing):
+        for event in read(path):
+            if isinstance(event, RunStarted):
+                record.update(workflow=event.workflow, network=event.network)
+            elif isinstance(event, StepStarted):
+                record["step"] = event.step
+            elif isinstance(event, StepEnded) and event.step == "network":
+                record["network"] = event.outputs.get("name") or record["network"]  # chosen on the way
+            elif isinstance(event, RunEnded):
+                record.update(outcome=event.outcome, seconds=event.seconds)
+    return record
