@@ -48,7 +48,7 @@ class Watch(Step):
             cause = f"{end.cause}: " if end.cause else ""
             raise Failed(
                 cause + (end.message or "the task failed"),
-                "\n".join(filter(None, (end.hint or _MEND, locked(ctx)))),
+                ". ".join(filter(None, ((end.hint or _MEND).rstrip("."), locked(ctx)))),
                 name=end.cause or "task_failed",
                 mends="request",
             )
