@@ -47,7 +47,8 @@ class Keyboard:
 
     def _follow(self, goal: DOMNode, node: DOMNode, number: int, rounds: int) -> None:
         """Go the way of the key: behind it in the queue of each node from the goal up to the app."""
-        node.call_later(self._passed, goal, node, number, rounds)
+        if not node.call_later(self._passed, goal, node, number, rounds):  # it is gone by now
+            self._app.call_later(self._arrived, number)
 
     async def _passed(self, goal: DOMNode, node: DOMNode, number: int, rounds: int) -> None:
         if node is not self._app:

@@ -159,8 +159,6 @@ def test_a_walk_by_keys_from_form_to_end(tmp_path: Path, capsys: pytest.CaptureF
         await stage.press("enter")
         await stage.ready(Question)
         await stage.press("y")
-        await stage.shows("enter: next — Brew")
-        await stage.press("enter")
         await stage.shows("The run is done")
         await stage.press("q")
 
