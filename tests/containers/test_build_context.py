@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -13,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from workflows.containers import ignore
 from workflows.containers.context import Context, rewrite_from, secrets_in
-from workflows.core.failure import Failed
+from workflows.core.failure import Cancelled, Failed, Missing
 
 KEY = "-----BEGIN EC PRIVATE KEY-----\nnot a key\n-----END EC PRIVATE KEY-----\n"
 KEYSTORE = json.dumps({"version": 3, "address": "00", "crypto": {"ciphertext": "00", "kdf": "scrypt"}})
@@ -140,6 +142,51 @@ def test_harmless_files_are_not_named(tmp_path: Path, name: str) -> None:
 def test_more_lines_for_dockerignore_come_from_the_caller(tmp_path: Path) -> None:
     fill(tmp_path, {"out/result": "", "a.py": ""})
     assert Context(tmp_path, "", apart=("out",)).paths() == ["a.py"]
+
+
+NAMES = st.sampled_from(["a", "b", "ab", "A", "a.py", "b.log", "cache"])
+PARTS = st.sampled_from(["a", "b", "ab", "A", "*.py", "*", "**", "?", "[ab]", "[!a]", "cache", "..", ".", "b*", ""])
+
+
+@given(
+    st.lists(st.lists(NAMES, min_size=1, max_size=4).map("/".join), max_size=12),
+    st.lists(st.tuples(st.booleans(), st.lists(PARTS, min_size=1, max_size=4).map("/".join)), max_size=7),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_patterns_mean_what_they_mean_to_docker(
+    tmp_path_factory: pytest.TempPathFactory, files: list[str], patterns: list[tuple[bool, str]]
+) -> None:
+    from docker.utils.build import PatternMatcher
+
+    folder = tmp_path_factory.mktemp("tree")
+    for name in files:
+        with contextlib.suppress(OSError):  # a file stands where another one wants a folder
+            fill(folder, {name: ""})
+    lines = ["!" * again + text for again, text in patterns]
+    theirs = PatternMatcher(lines)
+    paths = Context(folder, "", apart=tuple(lines)).paths()
+    assert paths == sorted(theirs.walk(str(folder)))
+    ours = ignore.Matcher(lines)
+    assert [name for name in files if ours.matches(name)] == [name for name in files if theirs.matches(name)]
+
+
+def test_a_folder_that_is_left_out_is_not_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(tmp_path, {"app.py": "", **{f"{place}/{n}": "" for place in ("data", ".git") for n in range(20)}})
+    monkeypatch.setattr(ignore, "MOST_ENTRIES", 10)
+    assert Context(tmp_path, "", apart=("data",)).paths() == ["app.py"]
+    fill(tmp_path, {".dockerignore": "!data/7\n"})
+    with pytest.raises(Missing) as caught:
+        Context(tmp_path, "", apart=("data",)).paths()
+    assert caught.value.name == "too_many_files" and "--project" in caught.value.hint
+
+
+def test_looking_at_a_folder_can_be_cancelled(tmp_path: Path) -> None:
+    fill(tmp_path, {"app.py": ""})
+    context = Context(tmp_path, "")
+    context.cancel.set()
+    for look in (context.paths, context.secrets, context.digest):
+        with pytest.raises(Cancelled):
+            look()
 
 
 def test_the_digest_follows_what_is_sent_and_nothing_else(tmp_path: Path) -> None:

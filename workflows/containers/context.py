@@ -14,6 +14,7 @@ from workflows.containers import ignore
 from workflows.containers.dockerfile import Change, bases, rewrite_from
 from workflows.containers.hygiene import CLOSED, Secret, judge
 from workflows.core.failure import Failed
+from workflows.core.step import Cancel
 
 _BLOCK = 256 << 10
 _RECORD = 10240
@@ -26,6 +27,7 @@ class Context:
 
     `extra` maps paths in the context to bytes and wins over the disk; those that start with `#!` are
     executable. `name` is the Dockerfile's path in the archive; `apart` are further lines for .dockerignore.
+    What looks at the folder ends with Cancelled once `cancel` is set.
     """
 
     folder: Path
@@ -33,6 +35,7 @@ class Context:
     extra: Mapping[str, bytes] = field(default_factory=dict)
     name: str = "Dockerfile"
     apart: tuple[str, ...] = ()
+    cancel: Cancel = field(default_factory=Cancel, compare=False)
 
     def rewritten(
         self, mapping: Mapping[str, str], args: Mapping[str, str] | None = None
@@ -62,6 +65,7 @@ class Context:
                 _held(path, memory[path]) if path in memory else _stored(self.folder, path, timeless=True)
             )
             for block in blocks:
+                self.cancel.check()
                 whole.update(block)
         return whole.hexdigest()
 
@@ -81,23 +85,19 @@ class Context:
         yield b"\0" * (1024 + -sent % _RECORD)
 
     def _judged(self) -> Iterator[tuple[str, Secret | None]]:
-        from docker.utils.build import PatternMatcher
-
-        matcher = PatternMatcher(
-            [
-                *ignore.rules(self.folder, self._rules()),
-                *self.apart,
-                *CLOSED,
-                *(f"**/{name}" for name in CLOSED),
-            ]
+        lines = (
+            *ignore.rules(self.folder, self._rules()),
+            *self.apart,
+            *CLOSED,
+            *(f"**/{name}" for name in CLOSED),
         )
         try:
-            found = sorted(matcher.walk(str(self.folder)))
+            found = ignore.walk(self.folder, lines, CLOSED, self.cancel)
         except OSError as error:
             raise _unreadable(error.filename or str(self.folder), error) from None
-        # Asked twice: a line like `!a/.git/hooks` in .dockerignore opens a folder for the matcher again.
-        allowed = (path for path in found if CLOSED.isdisjoint(path.split("/")))
-        return ((path, judge(self.folder, path)) for path in allowed)
+        for path in found:
+            self.cancel.check()  # judging reads
+            yield path, judge(self.folder, path)
 
     def _rules(self) -> tuple[str, str]:
         return f"{self.name}{ignore.NAME}", ignore.NAME

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from workflows.containers.ignore import Ignored
+from workflows.containers.ignore import Ignored, bounded
 from workflows.core.failure import Missing
+from workflows.core.step import Cancel
 from workflows.core.text import clean, plural
 from workflows.scone import data, manifests, unwanted
 from workflows.scone.manifests import INTERPRETERS, SUFFIXES, Language
@@ -83,8 +84,8 @@ class Project:
         return tuple(sorted(found - {"."}))
 
 
-def look(root: Path, chosen: Language | None = None) -> Project:
-    """The project in a folder; Missing when there is no such folder or nothing in it.
+def look(root: Path, chosen: Language | None = None, cancel: Cancel | None = None) -> Project:
+    """The project in a folder; Missing when there is no such folder, nothing in it, or more than an app has.
 
     chosen: the language that a person said it is, believed if there is a file of it.
     """
@@ -100,7 +101,7 @@ def look(root: Path, chosen: Language | None = None) -> Project:
     dockerfiles: list[str] = []
     notes: list[str] = []
     size = 0
-    for entry, path, reason in _walk(root):
+    for entry, path, reason in _walk(root, cancel or Cancel()):
         if is_dockerfile(path) and entry.is_file(follow_symlinks=False) and not awkward(entry.name):
             dockerfiles.append(path)
         elif reason is not None:
@@ -202,10 +203,11 @@ def is_dockerfile(path: str) -> bool:
     return name == "dockerfile" or name.startswith("dockerfile.") or name.endswith(".dockerfile")
 
 
-def _walk(root: Path) -> Iterator[tuple[os.DirEntry[str], str, tuple[str, bool] | None]]:
+def _walk(root: Path, cancel: Cancel) -> Iterator[tuple[os.DirEntry[str], str, tuple[str, bool] | None]]:
     """Every file, and every path that stays out with (why, dangerous); those folders are not entered."""
     ignored = Ignored(root)
     waiting = [""]
+    seen = 0
     while waiting:
         folder = waiting.pop()
         try:
@@ -213,7 +215,10 @@ def _walk(root: Path) -> Iterator[tuple[os.DirEntry[str], str, tuple[str, bool] 
         except OSError:
             continue  # its own entry was reported as unreadable
         inner = []
+        seen += len(found)
+        bounded(root, seen)
         for entry in found:
+            cancel.check()
             path = f"{folder}/{entry.name}" if folder else entry.name
             reason = _reason(root, entry, path) or _ignored(ignored, entry, path)
             if reason is None and entry.is_dir(follow_symlinks=False):

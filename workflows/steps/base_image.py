@@ -16,7 +16,7 @@ from workflows.steps import world
 def _detected(ctx: Context) -> Any:
     from workflows.scone import project
 
-    return project.look(ctx.project).language or "python"
+    return project.look(ctx.project, cancel=ctx.cancel).language or "python"
 
 
 def _languages(_: Context) -> Sequence[Choice]:

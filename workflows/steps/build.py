@@ -176,7 +176,7 @@ def sent(ctx: Context, name: str, text: str) -> BuildContext:
     from workflows.scone import dockerfile
 
     apart = dockerfile.excludes(text, world.look(ctx))
-    return BuildContext(ctx.project, text, name=name, apart=(*OURS, *apart))
+    return BuildContext(ctx.project, text, name=name, apart=(*OURS, *apart), cancel=ctx.cancel)
 
 
 def _place(ctx: Context, failed: str) -> str:

@@ -54,7 +54,7 @@ def look(ctx: Context) -> Project:
     from workflows.scone import project
 
     chosen = ctx["language"] if ctx["language"] in ("python", "node") else None
-    return project.without(project.look(ctx.project, chosen), private_files(ctx))
+    return project.without(project.look(ctx.project, chosen, ctx.cancel), private_files(ctx))
 
 
 def text_of(path: Path) -> str:
