@@ -58,7 +58,9 @@ WRONG = [
     (("stpes",), 2, "usage"),
     (("localnet",), 2, "usage"),
     (("localnet", "export", "out"), 3, "localnet"),
-    (("decrypt", "nothing"), 2, "usage"),
+    (("localnet", "export"), 2, "usage"),
+    (("decrypt", "nothing"), 2, "missing"),
+    (("encrypt", "nothing"), 2, "missing"),
     (("encrypt", "nothing", "--output", "o", "--key-file", "k"), 2, "missing"),
     (("replay", "nothing"), 2, "missing"),
     (("explain",), 2, "usage"),
@@ -159,14 +161,44 @@ def test_a_step_is_named_by_its_title_too(project: Path) -> None:
     assert " deploy_app       Deploy " in shown and " base_image       Base image " in shown
 
 
-def test_an_unlikely_folder_is_told_before_anything_is_written_there(home: Path) -> None:
-    ran = creamtea("run", "onboard", "--json", "--yes", "--from", "nowhere", cwd=home)
-    assert f"{home} is your home folder" in ran.stderr and "--project names another" in ran.stderr
-    assert not any(home.glob(".creamtea"))
+def test_an_unlikely_folder_has_to_be_named_where_nobody_can_be_asked(home: Path) -> None:
+    (home / "app.py").touch()
+    words = ("run", "onboard", "--json", "--yes", "--only", "build")
+    ran = creamtea(*words, cwd=home)
+    error = json.loads(ran.stdout)["error"]
+    assert (ran.returncode, error["name"]) == (2, "unlikely_folder")
+    assert f"{home} is your home folder" in error["message"] and f"--project {home}" in error["hint"]
+    assert [path.name for path in home.iterdir()] == ["app.py"]
+    for named in (("--project", "."), ()):  # the second time it is a folder that creamtea knows
+        ran = creamtea(*words, *named, cwd=home)
+        assert json.loads(ran.stdout.splitlines()[0])["type"] == "run_started"
+        assert ("is your home folder" in ran.stderr) == bool(named)
+
+
+@pytest.mark.parametrize("workflow", ["onboard", "deploy"])
+@pytest.mark.parametrize(
+    ("files", "name"),
+    [((), "empty_project"), (("a.csv", "notes/b.txt"), "language"), (("Dockerfile",), None)],
+)
+def test_a_folder_without_an_app_is_refused_before_anything_is_written_there(
+    tmp_path: Path, workflow: str, files: tuple[str, ...], name: str | None
+) -> None:
+    for file in files:
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    before = sorted(tmp_path.rglob("*"))
+    ran = creamtea("run", workflow, "--json", "--yes", "--only", "build", cwd=tmp_path)
+    first = json.loads(ran.stdout.splitlines()[0])
+    assert ran.returncode == 2
+    if name is None:
+        assert first["type"] == "run_started", "a Dockerfile is enough"
+    else:
+        assert first["error"]["name"] == name and first["error"]["hint"]
+        assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_on_a_terminal_an_unlikely_folder_is_asked_for(home: Path) -> None:
-    """With no as the answer nothing is written, and with yes the run begins."""
+    """With no as the answer it ends there; with yes it goes on, to find that there is no app."""
     for answer, code in ((b"\n", 130), (b"y\n", 2)):
         words = [sys.executable, "-c", CODE, "run", "onboard", "--plain", "--only", "build"]
         main, side = pty.openpty()
@@ -185,7 +217,7 @@ def test_on_a_terminal_an_unlikely_folder_is_asked_for(home: Path) -> None:
                     break
             assert process.wait(60) == code
         os.close(main)
-        assert any(home.glob(".creamtea")) == (code == 2)
+        assert not any(home.iterdir())
 
 
 def test_a_run_in_a_project_that_is_in_use_is_refused_and_leaves_no_record(project: Path) -> None:

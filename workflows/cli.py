@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:  # a command that is no run does not wait for what runs take
     from workflows.plain import PlainPrinter, Unattended
 
 PROGRAM = "creamtea"
+_HERE = Path()  # the folder when nobody names one; `--project .` is another object
 _OWN = {
     "run": "run a workflow: onboard, demo, deploy",
     "resume": "go on where the last run stopped",
@@ -171,7 +173,7 @@ def run_parser(*, resume: bool = False) -> argparse.ArgumentParser:
 
 
 def _common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--project", metavar="DIR", type=Path, default=Path(), help="the app's folder [.]")
+    parser.add_argument("--project", metavar="DIR", type=Path, default=_HERE, help="the app's folder [.]")
 
 
 def _add_field(group: Any, field: Field) -> None:
@@ -220,13 +222,15 @@ def _typed(field: Field, value: Any) -> Any:
 def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
     """The steps of a workflow and the context of a run: `options` of `parse_run`.
 
-    Missing when the folder does not exist, workflow or step are unknown, or the value of a flag cannot be used.
+    Missing when the folder does not exist or holds no app, workflow or step are unknown, or the value of a flag
+    cannot be used. Only then is anything written.
     """
     from workflows.core.catalog import position
     from workflows.core.journal import Journal
     from workflows.core.manifest import Manifest
     from workflows.core.record import new_run
     from workflows.core.step import Context
+    from workflows.steps.dockerfile import startable
     from workflows.steps.world import APART
 
     workflow: str = options.workflow
@@ -244,6 +248,8 @@ def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
         if value := options.given.get(name) or os.environ.get(f"CREAMTEA_{name.upper()}"):
             ctx.values[name] = value
     _usable(steps, options.given, ctx)
+    if workflow != "demo":  # its folder was unpacked just now
+        startable(ctx)
     ctx.run, ctx.run_dir = new_run(ctx.state)
     return steps, ctx
 
@@ -278,18 +284,27 @@ def demo_project(options: argparse.Namespace) -> Path:
 
 
 def agreed(options: argparse.Namespace) -> None:
-    """Warn before anything is written into a folder that is hardly a project; on a terminal ask, too.
+    """Stop before anything is written into a folder that is hardly a project, unless a person wants it.
 
-    Cancelled when the person says no. `options` of `parse_run`.
+    On a terminal that is asked; elsewhere the folder has to be named, and then there is a warning. `options` of
+    `parse_run`. Cancelled when the person says no, Missing when nobody can be asked.
     """
     from workflows.core import folders
     from workflows.plain import interruptible
 
     if options.workflow == "demo" and options.project == Path():
         return  # it has a folder of its own
-    told = folders.warning(options.project.expanduser().resolve())
+    folder = options.project.expanduser().resolve()
+    told = folders.warning(folder)
     if told is None:
         return
+    if not asks(options) and options.project is _HERE:
+        raise Missing(
+            told,
+            f"start {PROGRAM} in your app's folder or name that with --project; --project {shlex.quote(str(folder))} "
+            "goes on here all the same",
+            name="unlikely_folder",
+        )
     print(f"{PROGRAM}: {clean(told)}\n  → --project names another folder", file=sys.stderr)
     if asks(options):
         print("go on all the same? [y/N] ", end="", flush=True)

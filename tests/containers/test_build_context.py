@@ -145,7 +145,9 @@ def test_more_lines_for_dockerignore_come_from_the_caller(tmp_path: Path) -> Non
 
 
 NAMES = st.sampled_from(["a", "b", "ab", "A", "a.py", "b.log", "cache"])
-PARTS = st.sampled_from(["a", "b", "ab", "A", "*.py", "*", "**", "?", "[ab]", "[!a]", "cache", "..", ".", "b*", ""])
+PARTS = st.sampled_from(
+    ["a", "b", "ab", "A", "*.py", "*", "**", "?", "[ab]", "[!a]", "cache", "..", ".", "b*", ""]
+)
 
 
 @given(

@@ -32,8 +32,8 @@ no_task not_allowed not_authorized not_done not_found not_json npm_integrity ord
 passphrase project project_name public_key_wallet record redirected refused_download regions registry_error
 registry_login reserved reverted scone_volume secret_size secret_zero_byte server_error session_refused
 sms_backup sms_database sms_framework sms_refused state system tag tag_frameworks_exclusive
-tag_without_framework tag_without_tee task_not_unset tls_files transaction_replaced transaction_reverted
-unconfirmed unknown_base unknown_kind unknown_network unknown_tag usage vault_key_mismatch volume wallet
+tag_without_framework tag_without_tee task_not_unset tls_files too_many_files transaction_replaced transaction_reverted
+unconfirmed unknown_base unknown_kind unknown_network unknown_tag unlikely_folder usage vault_key_mismatch volume wallet
 weak_key wrong_enclave_signature wrong_hub wrong_passphrase
 """
 )

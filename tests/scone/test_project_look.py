@@ -70,6 +70,21 @@ def test_entries(tmp_path, paths, language, first):
     assert (found.language, found.entries[0]) == (language, first)
 
 
+def test_a_dot_folder_is_not_searched_for_an_entry(tmp_path):
+    make(
+        tmp_path,
+        ".local/share/demo/app.py",
+        ".cache/app.py",
+        ".venv/app.py",
+        "node_modules/app.js",
+        ".hidden/app.py",
+    )
+    found = look(make(tmp_path, "deep/er/app.py"))
+    assert (found.entries, found.files) == (("deep/er/app.py",), (".hidden/app.py", "deep/er/app.py"))
+    make(tmp_path, ".output/server/index.mjs", package__json='{"main": ".output/server/index.mjs"}')
+    assert look(tmp_path).entries[0] == ".output/server/index.mjs", "unless package.json names it"
+
+
 def test_a_main_is_preferred(tmp_path):
     found = look(make(tmp_path, "aaa.py", zzz__py='import os\nif __name__ == "__main__":\n    pass\n'))
     assert found.entries == ("zzz.py", "aaa.py")
@@ -215,6 +230,18 @@ def test_many_files_are_cut(tmp_path, monkeypatch):
     found = look(make(tmp_path, "app.py", *(f"f{number}.txt" for number in range(9))))
     assert len(found.files) == 3
     assert "not looked at" in found.notes[0]
+
+
+def test_too_much_for_an_app_is_refused(tmp_path, monkeypatch):
+    from workflows.containers import ignore
+
+    monkeypatch.setattr(ignore, "MOST_ENTRIES", 10)
+    root = make(tmp_path, "app.py", *(f"many/{number}.pyc" for number in range(10)))
+    with pytest.raises(Missing) as caught:
+        look(root)
+    assert caught.value.name == "too_many_files"
+    (root / ".dockerignore").write_text("many\n")
+    assert look(root).files == ("app.py",)
 
 
 def test_nothing_is_executed(tmp_path):

@@ -12,6 +12,7 @@ from workflows.core.failure import Missing
 
 @pytest.mark.parametrize("args", ["", "one two", "--n=3 é /iexec_in/x", "say 'two words'", "a\\ b", "50@@1"])
 def test_arguments_that_a_session_takes(args: str, tmp_path: Path) -> None:
+    (tmp_path / "app.py").touch()
     options = cli.parse_run(["onboard", "--project", str(tmp_path), "--args", args])
     _, ctx = cli.prepare(options)
     ctx.close()

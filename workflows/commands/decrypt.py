@@ -26,8 +26,11 @@ class Decrypt(Command):
 
     def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
         from workflows.iexec import results
+        from workflows.iexec.streams import reading
 
-        source, output = required(options, "file", "output")
+        (source,) = required(options, "file")
+        with reading(source):  # told before what else is missing
+            (output,) = required(options, "output")
 
         def progress(done: int, total: int | None) -> None:
             emit(Progress(task="decrypt", done=done, total=total))

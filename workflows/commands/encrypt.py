@@ -25,8 +25,9 @@ class Encrypt(Command):
         from workflows.iexec import dataset
         from workflows.iexec.streams import reading
 
-        source, output, key_file = required(options, "file", "output", "key_file")
-        with reading(source):  # a key is made only for what can be read
+        (source,) = required(options, "file")
+        with reading(source):  # told before what else is missing, and a key is made only for what can be read
+            output, key_file = required(options, "output", "key_file")
             existed = key_file.exists()
         made = dataset.encrypt(
             source,

@@ -21,7 +21,7 @@ class Localnet(Command):
         Argument(
             "action",
             "up holds it until interrupted; status exits 0 when ready",
-            choices=("up", "down", "status", "export"),
+            choices=("up", "down", "status", "export"), metavar="up|down|status|export",
         ),
         Argument(
             "folder", "export: where the files go that a client needs, a funded wallet with them", metavar="DIR",
@@ -44,6 +44,8 @@ class Localnet(Command):
             return _up(state, shared, emit)
         if shared is not None:
             raise Missing("--listen is for up", "creamtea localnet up --listen ADDRESS …", name="usage")
+        if action == "export" and not options["folder"]:
+            raise Missing("export needs a folder", "creamtea localnet export DIR", name="usage")
         if action == "down":
             stopped = client.stop(state)
             _sweep()
@@ -57,8 +59,6 @@ class Localnet(Command):
                 "creamtea localnet up starts one",
                 name="localnet",
             )
-        if not options["folder"]:
-            raise Missing("export needs a folder", "creamtea localnet export DIR", name="usage")
         from workflows.localnet.export import export
 
         return Result(export(document, Path(options["folder"]).expanduser().resolve()))

@@ -134,7 +134,7 @@ def bounded(folder: Path, seen: int) -> None:
     """Missing when more was seen in a folder than an app has."""
     if seen > MOST_ENTRIES:
         raise Missing(
-            f"there are more than {MOST_ENTRIES:,} files and folders in {clean(str(folder))}: is this your app's folder?",
+            f"{clean(str(folder))} has more than {MOST_ENTRIES:,} files and folders: is this your app's folder?",
             f"name it with --project, or list what is not of the app in {NAME}",
             name="too_many_files",
         )

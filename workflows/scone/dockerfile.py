@@ -70,6 +70,17 @@ def excludes(text: str, project: Project) -> tuple[str, ...]:
     return tuple(path for path in project.excludes if path not in wanted)
 
 
+def draftable(project: Project) -> None:
+    """Missing when a Dockerfile can be drafted for no base: nothing in the project is known to start."""
+    if project.language is None:
+        raise Missing(
+            f"no Dockerfile can be drafted: {project.why}",
+            "Write one on a base for its language; creamtea protects and checks it. Compiled programs start in an "
+            "enclave only when SCONE's cross compilers made them.",
+            name="language",
+        )
+
+
 def draft(
     project: Project,
     entry: Entry,
@@ -86,13 +97,7 @@ def draft(
     packages: by Alpine's names. stand_in: the base will be the localnet's Debian; only OS packages differ.
     Missing when a choice cannot work.
     """
-    if project.language is None:
-        raise Missing(
-            f"no Dockerfile can be drafted: {project.why}",
-            "Write one on a base for its language; creamtea protects and checks it. Compiled programs start in an "
-            "enclave only when SCONE's cross compilers made them.",
-            name="language",
-        )
+    draftable(project)
     if entry.language != project.language or entry.role != "runtime":
         raise Missing(
             f"{entry.reference} is no base for {project.language}",

@@ -31,7 +31,7 @@ _USUAL: dict[Language, tuple[str, ...]] = {
     ),
 }
 _NOT_STARTED = re.compile(
-    r"(^|/)(tests?|docs?|examples?)/|(^|/)(test_[^/]*|conftest|setup)\.py$|\.(test|spec|config)\.[cm]?js$"
+    r"(^|/)(tests?|docs?|examples?|\.[^/]+)/|(^|/)(test_[^/]*|conftest|setup)\.py$|\.(test|spec|config)\.[cm]?js$"
 )
 _MAIN = re.compile(rb"""^if\s+__name__\s*==\s*['"]__main__['"]""", re.MULTILINE)
 _RELATIVE = re.compile(rb"^from \.+[\w ]", re.MULTILINE)
@@ -70,7 +70,7 @@ def entries(root: Path, paths: Sequence[str], package: dict[str, Any]) -> tuple[
     for path in paths:
         pure = PurePosixPath(path)
         language = SUFFIXES.get(pure.suffix)
-        if language is None or _NOT_STARTED.search(path):
+        if language is None or (path != named and _NOT_STARTED.search(path)):
             continue
         depth = len(pure.parts) - 1 - (len(pure.parts) > 1 and pure.parts[0] == "src")
         usual = _USUAL[language]

@@ -63,6 +63,11 @@ class Project:
         """All that is there, the left out too: what a `COPY . .` could bring."""
         return (*self.files, *self.data, *self.excludes, *self.dockerfiles)
 
+    @property
+    def code(self) -> bool:
+        """Whether there is a file that Python or Node can run; which one starts may have to be told."""
+        return any(PurePosixPath(path).suffix in SUFFIXES for path in self.files)
+
     def command(self, words: Sequence[str], folder: str) -> list[str]:
         """The words with the project's files by their paths in the image, where it lies in `folder`: a session
         starts in `/`. A script that would be started itself gets its interpreter in front: that is the enclave.

@@ -28,7 +28,8 @@ _FOLDERS: dict[str, Kind] = {
     ".idea": "state", ".vscode": "state",
     "node_modules": "cache", "__pycache__": "cache", ".venv": "cache", "venv": "cache", ".tox": "cache",
     ".nox": "cache", ".mypy_cache": "cache", ".pytest_cache": "cache", ".ruff_cache": "cache",
-    ".eggs": "cache", ".npm": "cache", ".cache": "cache",
+    ".eggs": "cache", ".npm": "cache", ".cache": "cache", ".pnpm-store": "cache",
+    ".local": "cache", ".nvm": "cache", ".pyenv": "cache", ".rustup": "cache", ".gradle": "cache", ".m2": "cache",
 }  # fmt: skip
 _FILES: tuple[tuple[str, Kind], ...] = (
     (".env.example", "build"), (".env.sample", "build"), (".env.template", "build"),

@@ -157,6 +157,20 @@ class Dockerfile(Step):
         return {"path": str(path), "entrypoint": entrypoint, "draft": draft}
 
 
+def startable(ctx: Context) -> None:
+    """Missing when a project has nothing that could run: neither code to draft a Dockerfile for, nor one of its own.
+
+    The same refusal as the step's, for who has not come to it: before anything is written.
+    """
+    from workflows.scone import dockerfile
+
+    if ctx.journal.last("done", Dockerfile.id) is not None:
+        return
+    found = world.look(ctx)
+    if not found.code and _own(ctx) is None and not (ctx.project / _file(ctx)).is_file():
+        dockerfile.draftable(found)
+
+
 def _file(ctx: Context) -> str:
     """Ours, unless the project names another or its own protects already."""
     named = ctx.manifest.get("dockerfile")
