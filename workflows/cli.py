@@ -230,7 +230,6 @@ def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
     from workflows.core.manifest import Manifest
     from workflows.core.record import new_run
     from workflows.core.step import Context
-    from workflows.steps.dockerfile import startable
     from workflows.steps.world import APART
 
     workflow: str = options.workflow
@@ -248,8 +247,8 @@ def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
         if value := options.given.get(name) or os.environ.get(f"CREAMTEA_{name.upper()}"):
             ctx.values[name] = value
     _usable(steps, options.given, ctx)
-    if workflow != "demo":  # its folder was unpacked just now
-        startable(ctx)
+    for step in steps:
+        step.foresee(ctx)
     ctx.run, ctx.run_dir = new_run(ctx.state)
     return steps, ctx
 

@@ -290,6 +290,7 @@ def test_a_failure_on_entering_a_step_comes_into_view_with_its_hint(
 
 def test_the_start_screen_warns_of_an_unlikely_folder_and_asks_twice(home: Path) -> None:
     (home / "app.py").touch()
+
     async def body() -> None:
         made = Creamtea(folder=home)
         async with made.run_test(size=(120, 30)) as pilot:

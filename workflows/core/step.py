@@ -159,6 +159,9 @@ class Step(ABC):
     workflows: ClassVar[tuple[str, ...]] = ("onboard", "demo")
     fields: ClassVar[tuple[Field, ...]] = ()
 
+    def foresee(self, ctx: Context) -> None:  # noqa: B027 - most steps foresee nothing
+        """Refuse, before anything is written, what no later step can mend. Missing says what."""
+
     def inputs(self, ctx: Context) -> Mapping[str, Any]:
         """What decides whether the work must be done again: by default own fields and outputs of `after`."""
         return {

@@ -88,6 +88,16 @@ class Dockerfile(Step):
     def command(self, ctx: Context) -> str:
         return f"$EDITOR {_file(ctx)}"
 
+    def foresee(self, ctx: Context) -> None:
+        """Missing when a project has nothing that could run: no code, and no Dockerfile of its own."""
+        from workflows.scone import dockerfile
+
+        if ctx.journal.last("done", Dockerfile.id) is not None:
+            return
+        found = world.look(ctx)
+        if not found.code and _own(ctx) is None and not (ctx.project / _file(ctx)).is_file():
+            dockerfile.draftable(found)
+
     def inputs(self, ctx: Context) -> dict[str, object]:
         return {
             "values": {name: ctx[name] for name in ("heap", "entrypoint", "region")},
@@ -155,20 +165,6 @@ class Dockerfile(Step):
         entrypoint = dockerfile.entrypoint(text)
         ctx.manifest.set("dockerfile", _file(ctx))
         return {"path": str(path), "entrypoint": entrypoint, "draft": draft}
-
-
-def startable(ctx: Context) -> None:
-    """Missing when a project has nothing that could run: neither code to draft a Dockerfile for, nor one of its own.
-
-    The same refusal as the step's, for who has not come to it: before anything is written.
-    """
-    from workflows.scone import dockerfile
-
-    if ctx.journal.last("done", Dockerfile.id) is not None:
-        return
-    found = world.look(ctx)
-    if not found.code and _own(ctx) is None and not (ctx.project / _file(ctx)).is_file():
-        dockerfile.draftable(found)
 
 
 def _file(ctx: Context) -> str:
