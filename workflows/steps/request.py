@@ -306,6 +306,8 @@ class Request(Step):
         yield Noted(
             text=f"result       {sealed}; up to {bill.compute_seconds} s of computing, deadline in {minutes} min"
         )
+        if ctx["args"]:
+            yield Noted(text=f"public       the arguments, on the chain: {shorten(str(ctx['args']), 120, 0)}")
         yield Noted(
             text="cannot undo  a matched deal runs; if nobody finishes it in time, the money can be claimed back"
         )
