@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ssl
 import subprocess
@@ -156,6 +157,24 @@ def test_policies_of_reading_and_updating(on_cas: On) -> None:
         assert (await world.request("POST", "/session", newer, client="stranger"))[0] == 403
         assert (await world.request("POST", "/session", newer))[0] == 201
         assert (await world.request("POST", "/session", render(session("new", predecessor=digest))))[0] == 404
+
+    on_cas(body)
+
+
+def test_of_clients_that_post_one_session_at_once_one_has_it(on_cas: On) -> None:
+    """CAS makes keys before it looks again: who was slower meets the session that the quicker one left."""
+    key = "\nsecrets:\n  - {name: key, kind: private-key, key_type: RSA-2048}\n"
+    clients = ("one", "two", "three", "four")
+
+    async def body(world: World) -> None:
+        for client in clients:
+            world.cas.client(client)
+        text = render(session("wanted", read=("CREATOR",))) + key
+        posts = [world.request("POST", "/session", text, client=client) for client in clients]
+        statuses = [status for status, _ in await asyncio.gather(*posts)]
+        assert sorted(statuses) == [201, 403, 403, 403]
+        reads = [await world.request("GET", "/v1/sessions/wanted", client=client) for client in clients]
+        assert [status == 200 for status, _ in reads] == [status == 201 for status in statuses]
 
     on_cas(body)
 
