@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from workflows import cli
+from workflows.cli.options import parse_run
 
 CODE = "import sys; from workflows.cli import main; sys.exit(main())"
 
@@ -251,7 +252,7 @@ def test_paths_on_the_command_line_are_the_shells(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    options = cli.parse_run(
+    options = parse_run(
         ["onboard", "--project", str(project), "--dataset", "data.csv", "--requester-secret", "1=one",
          "--requester-secret", "2=/two", "--requester-secret", "3", "--output", "~/out"]
     )  # fmt: skip

@@ -219,12 +219,12 @@ class Creamtea(App[int], inherit_bindings=False):
 
 def main(words: list[str]) -> int:
     """The full-screen face for these words of the command line; the exit code of contracts.md."""
-    from workflows import cli
-
     try:
         app = _app(words)
     except Failed as failure:
-        return cli.explain(failure)
+        from workflows.cli import explain
+
+        return explain(failure)
     app.run()
     return _finish(app)
 
@@ -233,21 +233,22 @@ def _app(words: list[str]) -> Creamtea:
     if not words:
         return Creamtea()
     from tui.run import LiveRun, Playback
-    from workflows import cli
+    from workflows.cli.options import parse_replay, parse_resume, parse_run
+    from workflows.cli.person import agreed
 
     if words[0] == "replay":
-        options = cli.parse_replay(words[1:])
+        options = parse_replay(words[1:])
         return Creamtea(Playback(options.file, options.speed))
     if words[0] == "resume":
-        options = cli.parse_resume(words[1:])
+        options = parse_resume(words[1:])
         options.resumed = True
         return Creamtea(LiveRun(options))
     if words[0] == "secrets":
         from tui.screens.secrets import SecretsScreen
 
         return Creamtea(opening=SecretsScreen(words[1:]))
-    options = cli.parse_run(words[1:])
-    cli.agreed(options)
+    options = parse_run(words[1:])
+    agreed(options)
     return Creamtea(LiveRun(options))
 
 

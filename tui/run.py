@@ -12,7 +12,8 @@ from typing import Literal, Protocol
 from tui.answers import ScreenAnswers
 from tui.feed import Feed
 from tui.model import places
-from workflows import cli
+from workflows.cli import program
+from workflows.cli.prepare import prepare
 from workflows.core.engine import CRASHED, Engine, stumbled
 from workflows.core.events import Event
 from workflows.core.failure import Cancelled, Failed
@@ -50,13 +51,13 @@ class Source(Protocol):
 
 
 class LiveRun:
-    """A run in a project: `options` of `cli.parse_run`. Failed when it cannot be prepared."""
+    """A run in a project: `options` of `parse_run`. Failed when it cannot be prepared."""
 
     live = True
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        steps, self.ctx = cli.prepare(options)
+        steps, self.ctx = prepare(options)
         self.steps: Sequence[Step] = steps
         self.ctx.interactive = True
         self.title = clean(f"{self.ctx.project.name} ▸ {options.workflow}")
@@ -139,7 +140,7 @@ class Playback:
     live = False
 
     def __init__(self, path: Path, speed: float = 1.0) -> None:
-        self.steps: Sequence[Step] = cli.catalog().steps
+        self.steps: Sequence[Step] = program.catalog().steps
         self.title = "replay"
         self.log_dir: Path | None = None
         self._path = path

@@ -15,7 +15,9 @@ import pytest
 
 from tests.commands.secret_town import Town
 from tests.commands.secret_town import town as a_town
-from workflows.cli import commands, main, parse_command
+from workflows.cli import main
+from workflows.cli.command import parse
+from workflows.cli.program import commands
 from workflows.commands.secrets import Secrets
 from workflows.core.journal import FOLDER
 from workflows.core.manifest import Manifest
@@ -331,7 +333,7 @@ def test_who_leaves_while_the_localnet_starts_does_not_hold_it(
         return leases[-1]
 
     monkeypatch.setattr(client, "join", left)
-    assert command.run(parse_command(command, ["audit", "--project", str(project)]), print).exit_code == 0
+    assert command.run(parse(command, ["audit", "--project", str(project)]), print).exit_code == 0
     assert leases and not any(lease.alive() for lease in leases)
     client.stop(state)
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from workflows.cli.person import Unattended
 from workflows.core.command import Dialogue, Result
 from workflows.core.events import Asked, Event, Noted
 from workflows.core.failure import Missing
-from workflows.plain import Unattended
 
 
 class Greeting(Dialogue):

@@ -84,7 +84,7 @@ def test_a_signal_from_outside_leaves_in_order(tmp_path: Path, number: signal.Si
 
 STUBBORN = """
 import sys, time
-from workflows import cli
+from workflows.cli import program
 from workflows.core.catalog import Catalog
 from workflows.core.events import Noted
 from workflows.core.step import Step
@@ -97,7 +97,7 @@ class Deaf(Step):
         time.sleep(600)
         return {}
 
-cli.catalog = lambda: Catalog([Deaf()])
+program.catalog = lambda: Catalog([Deaf()])
 from tui.app import main
 sys.exit(main(sys.argv[1:]))
 """

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from workflows import cli
+from workflows.cli.options import parse_run
+from workflows.cli.prepare import prepare
 from workflows.core.failure import Missing
 
 
 @pytest.mark.parametrize("args", ["", "one two", "--n=3 é /iexec_in/x", "say 'two words'", "a\\ b", "50@@1"])
 def test_arguments_that_a_session_takes(args: str, tmp_path: Path) -> None:
     (tmp_path / "app.py").touch()
-    options = cli.parse_run(["onboard", "--project", str(tmp_path), "--args", args])
-    _, ctx = cli.prepare(options)
+    options = parse_run(["onboard", "--project", str(tmp_path), "--args", args])
+    _, ctx = prepare(options)
     ctx.close()
 
 
@@ -28,7 +29,7 @@ def test_arguments_that_a_session_takes(args: str, tmp_path: Path) -> None:
     ],
 )
 def test_arguments_that_no_session_takes(args: str, told: str, tmp_path: Path) -> None:
-    options = cli.parse_run(["onboard", "--project", str(tmp_path), "--args", args])
+    options = parse_run(["onboard", "--project", str(tmp_path), "--args", args])
     with pytest.raises(Missing, match="--args") as caught:
-        cli.prepare(options)
+        prepare(options)
     assert told in caught.value.message

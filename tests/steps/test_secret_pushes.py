@@ -13,6 +13,7 @@ import pytest
 
 from tests.commands.secret_town import Town
 from tests.commands.secret_town import town as a_town
+from workflows.cli.person import Unattended
 from workflows.containers.engine import Engine as Docker
 from workflows.core.engine import Engine
 from workflows.core.events import Asked, Event, Noted
@@ -22,7 +23,6 @@ from workflows.core.manifest import Manifest
 from workflows.core.step import Context, Step
 from workflows.iexec import dataset, keys
 from workflows.localnet.chain import Chain
-from workflows.plain import Unattended
 from workflows.steps import keyring, world
 from workflows.steps.deploy_app import DeployApp
 from workflows.steps.encrypt_dataset import key_path

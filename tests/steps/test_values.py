@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from workflows.cli.person import Prompts, Unattended
 from workflows.core.failure import Failed, Missing
 from workflows.core.fields import Filled
 from workflows.core.journal import Journal
@@ -19,7 +20,6 @@ from workflows.core.manifest import Manifest
 from workflows.core.step import Context
 from workflows.iexec import keys
 from workflows.localnet.storage import Storage
-from workflows.plain import Prompts, Unattended
 from workflows.steps import world
 from workflows.steps.build import Build
 from workflows.steps.dockerfile import Dockerfile

@@ -15,7 +15,7 @@ from tui.answers import AnswerWanted, FormWanted, Want, WordWanted
 from tui.app import Creamtea
 from tui.feed import Feed, Item
 from tui.screens.wizard import Wizard
-from workflows import cli
+from workflows.cli import program
 from workflows.core.events import Asked, Event, StepEnded
 from workflows.core.failure import Cancelled, Failed
 from workflows.core.fields import Filled
@@ -37,7 +37,7 @@ class Staged:
         live: bool = True,
         patient: Collection[str] = (),
     ) -> None:
-        self.steps: Sequence[Step] = cli.catalog().workflow(workflow)
+        self.steps: Sequence[Step] = program.catalog().workflow(workflow)
         self.items = list(items)
         self.live = live
         self.log_dir: Path | None = Path("/home/ada/hello-sgx/.creamtea/runs/2026-11-23T18-16-23Z")
@@ -71,7 +71,7 @@ class Staged:
 
 def step(name: str) -> Step:
     """The real step of this id."""
-    return next(one for one in cli.catalog().steps if one.id == name)
+    return next(one for one in program.catalog().steps if one.id == name)
 
 
 def form(name: str, **values: Any) -> FormWanted:

@@ -20,7 +20,7 @@ from tui.palette import Actions
 from tui.screens.compare import Compare
 from tui.widgets.beside import Beside
 from tui.widgets.keys import Keys
-from workflows import cli
+from workflows.cli import program
 from workflows.commands.diff import Diff
 from workflows.core.catalog import Catalog
 from workflows.core.command import Result
@@ -130,7 +130,7 @@ class Measured(Step):
 def test_at_the_measure_step_it_is_the_build_and_the_one_before(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "catalog", lambda: Catalog([Measured()]))
+    monkeypatch.setattr(program, "catalog", lambda: Catalog([Measured()]))
 
     async def body(stage: Stage) -> None:
         await stage.shows("The run is done", "d compare")

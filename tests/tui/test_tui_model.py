@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.tui.recordings import events, is_, until
 from tui.model import Ring, RunModel
-from workflows import cli
+from workflows.cli import program
 from workflows.core.events import (
     Asked,
     Event,
@@ -20,7 +20,7 @@ from workflows.core.events import (
     TaskChanged,
 )
 
-STEPS = cli.catalog().steps
+STEPS = program.catalog().steps
 IDS = [step.id for step in STEPS]
 NAMES = st.sampled_from([*IDS, "unheard_of", None])
 TASKS = st.sampled_from(["a", "b", "c"])

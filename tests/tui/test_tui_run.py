@@ -19,7 +19,8 @@ from tui.screens.wizard import Wizard
 from tui.widgets.form import Form
 from tui.widgets.options import Options
 from tui.widgets.question import Question
-from workflows import cli
+from workflows.cli import prepare, program
+from workflows.cli.options import parse_run
 from workflows.core.catalog import Catalog
 from workflows.core.events import Asked, Lines, Noted, RunEnded, TaskChanged
 from workflows.core.failure import Failed
@@ -93,8 +94,8 @@ class Brew(Step):
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three steps instead of the product's."""
-    monkeypatch.setattr(cli, "catalog", lambda: Catalog([Name(), Sign(), Brew()]))
-    monkeypatch.setattr(cli, "demo_project", lambda options: options.project)
+    monkeypatch.setattr(program, "catalog", lambda: Catalog([Name(), Sign(), Brew()]))
+    monkeypatch.setattr(prepare, "demo_project", lambda options: options.project)
     monkeypatch.setattr(Brew, "mood", "good")
 
 
@@ -268,7 +269,7 @@ def test_a_failure_on_entering_a_step_comes_into_view_with_its_hint(
     class Enters(Brew):
         fields = (Field("tea", "Tea", default=first_choice),)
 
-    monkeypatch.setattr(cli, "catalog", lambda: Catalog([Name(), Sign(), Enters()]))
+    monkeypatch.setattr(program, "catalog", lambda: Catalog([Name(), Sign(), Enters()]))
 
     async def body(stage: Stage) -> None:
         await stage.ready(Form)
@@ -475,7 +476,7 @@ def test_only_a_run_that_is_not_done_is_gone_on_with(
 
 
 def test_the_terminal_keeps_where_the_app_and_the_result_are(tmp_path: Path) -> None:
-    run = LiveRun(cli.parse_run(["onboard", "--project", str(tmp_path)]))
+    run = LiveRun(parse_run(["onboard", "--project", str(tmp_path)]))
     run.ctx.outputs["deploy_app"] = {"app": "0x1234"}
     run.ctx.outputs["result"] = {"folder": "/home/ada/results/1", "files": ["answer.txt"]}
     assert "app: 0x1234\nresult: /home/ada/results/1 (1 file)\nlog: " in run.farewell

@@ -24,13 +24,13 @@ from tui.widgets.matrix import Matrix
 from tui.widgets.options import Options
 from tui.widgets.prose import Prose, Said
 from tui.widgets.question import Question
+from workflows.cli.printers import MARKS as TASKS
 from workflows.commands.secrets import Secrets
 from workflows.core.command import Result
 from workflows.core.events import Asked, Noted, TaskChanged
 from workflows.core.failure import Cancelled, Failed
 from workflows.core.fields import Choice
 from workflows.core.text import clean, shorten
-from workflows.plain import MARKS as TASKS
 
 if TYPE_CHECKING:
     from tui.answers import AnswerWanted
@@ -67,11 +67,11 @@ class SecretsScreen(Screen[None]):
 
     def __init__(self, words: Sequence[str] = (), command: Secrets | None = None) -> None:
         super().__init__()
-        from workflows import cli
+        from workflows.cli.command import parse
 
         self._words = list(words)
         self._command = command or Secrets(lasting=True)
-        project = Path(str(cli.parse_command(self._command, self._words)["project"]))
+        project = Path(str(parse(self._command, self._words)["project"]))
         self._name = clean(project.expanduser().resolve().name)
         self._document: Mapping[str, Any] = {}
         self._at = 0
@@ -111,9 +111,9 @@ class SecretsScreen(Screen[None]):
         self._begin(["audit"])
 
     def _begin(self, words: Sequence[str]) -> None:
-        from workflows import cli
+        from workflows.cli.command import parse
 
-        options = cli.parse_command(self._command, [*self._words, *words])  # the last one counts
+        options = parse(self._command, [*self._words, *words])  # the last one counts
         self._errand = Errand(self._command, options, self.post_message)
         self._errand.start()
         self._draw()

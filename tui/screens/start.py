@@ -109,7 +109,7 @@ class Start(Screen[None]):
 
     @on(Options.Chosen)
     def _chosen(self, event: Options.Chosen) -> None:
-        from workflows import cli
+        from workflows.cli.options import parse_resume, parse_run
 
         if event.choice.value in ("onboard", "deploy") and not self._warned:
             self._warned = True
@@ -121,13 +121,13 @@ class Start(Screen[None]):
             if event.choice.value == "compare":
                 self.action_compare()
             elif event.choice.value == "resume":
-                app.start(cli.parse_resume(words))
+                app.start(parse_resume(words))
             elif event.choice.value == "secrets":
                 app.action_secrets()
             elif event.choice.value == "demo":
-                app.start(cli.parse_run(["demo"]))
+                app.start(parse_run(["demo"]))
             else:
-                app.start(cli.parse_run([event.choice.value, *words]))
+                app.start(parse_run([event.choice.value, *words]))
         except Failed as failure:
             self.trouble(failure)
 
@@ -147,10 +147,10 @@ def _last(folder: Path) -> tuple[str, bool]:
     """The workflow of the last run here, and whether it is done; empty when there was none."""
     if not (folder / FOLDER / "journal.jsonl").exists():
         return "", False
-    from workflows import cli
+    from workflows.cli.options import last_run
 
     try:
-        last = cli.last_run(folder)
+        last = last_run(folder)
     except Failed:
         return "", False
     ended = told(folder / FOLDER / "runs" / clean(str(last["run"])) / "events.jsonl")["outcome"]

@@ -1,0 +1,25 @@
+"""Arguments as argparse takes them, with words of our own when they are wrong."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+from workflows.core.failure import Missing
+from workflows.core.text import clean
+
+PROGRAM = "creamtea"
+HERE = Path()  # the folder when nobody names one; `--project .` is another object
+
+
+class Parser(argparse.ArgumentParser):
+    """Usage errors are ours: exit 2, what is wrong and what to type."""
+
+    def error(self, message: str) -> NoReturn:
+        raise Missing(clean(message), f"{self.prog} --help lists what it takes", name="usage")
+
+
+def takes_project(parser: argparse.ArgumentParser) -> None:
+    """Add `--project`, the folder of an app."""
+    parser.add_argument("--project", metavar="DIR", type=Path, default=HERE, help="the app's folder [.]")
