@@ -184,7 +184,7 @@ class Creamtea(App[int], inherit_bindings=False):
         if stop is not None and stop():
             return
         wizard = self._wizard
-        if wizard is None or not wizard.stoppable or wizard.cancelling:
+        if wizard is None or not wizard.offers.stoppable or wizard.cancelling:
             self.action_leave()
         else:
             wizard.action_cancel()

@@ -50,12 +50,12 @@ def test_what_a_step_left_is_read_before_the_next_form_covers_it() -> None:
     source = Staged([*until("onboard", is_("step_ended", "doctor")), wanted], patient=("doctor",))
 
     async def body(pilot: Pilot[int], screen: Wizard) -> None:
-        assert screen.looked_at is not None and screen.looked_at.id == "doctor"
+        assert screen.view.looked_at is not None and screen.view.looked_at.id == "doctor"
         assert "enter: next — Network" in outcome(screen)
         assert not screen.query(Form)
         await pilot.press("enter")
         await settled(pilot)
-        assert screen.looked_at.id == "network"
+        assert screen.view.looked_at.id == "network"
         assert screen.query_one(Form).has_focus_within
         assert not wanted._slot.done(), "the same Enter does not send the form"
         await pilot.press("enter")
@@ -68,14 +68,14 @@ def test_a_step_that_runs_on_without_a_form_is_held_back_too() -> None:
     source = Staged(asking("deploy_app"), patient=("measure",))
 
     async def body(pilot: Pilot[int], screen: Wizard) -> None:
-        assert screen.looked_at is not None and screen.looked_at.id == "measure"
+        assert screen.view.looked_at is not None and screen.view.looked_at.id == "measure"
         assert not screen.query(Question), "nothing can be confirmed that is not in view"
         await pilot.press("y")
         await settled(pilot)
         assert not source.items[-1]._slot.done()  # type: ignore[union-attr]
         await pilot.press("enter")
         await settled(pilot)
-        assert screen.looked_at.id == "deploy_app"
+        assert screen.view.looked_at.id == "deploy_app"
         assert screen.query_one(Question).has_focus_within
 
     play(app(source), body)
@@ -85,9 +85,9 @@ def test_several_steps_are_read_one_after_the_other() -> None:
     source = Staged(until("onboard", is_("step_ended", "network")), patient=("doctor", "network"))
 
     async def body(pilot: Pilot[int], screen: Wizard) -> None:
-        assert screen.looked_at is not None and screen.looked_at.id == "doctor"
+        assert screen.view.looked_at is not None and screen.view.looked_at.id == "doctor"
         await pilot.press("enter")
-        assert screen.looked_at.id == "network"
+        assert screen.view.looked_at.id == "network"
         assert "enter: next" in outcome(screen)
 
     play(app(source), body)
@@ -97,7 +97,7 @@ def test_a_failure_comes_before_everything_that_waits_to_be_read() -> None:
     source = Staged(failing(), patient=("doctor", "network", "base_image", "dockerfile"))
 
     async def body(_: Pilot[int], screen: Wizard) -> None:
-        assert screen.looked_at is not None and screen.looked_at.id == "build"
+        assert screen.view.looked_at is not None and screen.view.looked_at.id == "build"
         assert "r: again" in outcome(screen)
         assert "No matching distribution" in screen.query_one(Work).pane.visible_text()
 
@@ -106,8 +106,8 @@ def test_a_failure_comes_before_everything_that_waits_to_be_read() -> None:
 
 def test_a_replay_and_the_demo_wait_for_nobody() -> None:
     async def body(_: Pilot[int], screen: Wizard) -> None:
-        assert screen.looked_at is not None and screen.looked_at.id == "result"
-        assert screen.unread == []
+        assert screen.view.looked_at is not None and screen.view.looked_at.id == "result"
+        assert screen.view.unread == []
 
     play(app(Staged(events("onboard"))), body)
 
@@ -118,16 +118,16 @@ def test_a_replay_and_the_demo_wait_for_nobody() -> None:
 def test_looking_at_other_steps_and_back_to_the_one_at_work() -> None:
     async def body(pilot: Pilot[int], screen: Wizard) -> None:
         await pilot.press("left_square_bracket", "up")
-        assert screen.looked_at is not None and screen.looked_at.id == "base_image"
+        assert screen.view.looked_at is not None and screen.view.looked_at.id == "base_image"
         assert "enter: to Build, which is at work" in outcome(screen)
         await pilot.press("right_square_bracket")
-        assert screen.looked_at.id == "dockerfile"
+        assert screen.view.looked_at.id == "dockerfile"
         await pilot.press("enter")
-        assert screen.looked_at.id == "build"
+        assert screen.view.looked_at.id == "build"
         assert outcome(screen) == ""
         for _ in range(20):
             await pilot.press("down")
-        assert screen.looked_at.id == list(screen.model.steps)[-1]
+        assert screen.view.looked_at.id == list(screen.model.steps)[-1]
 
     play(app(states()["build_running"]()), body)
 
@@ -135,7 +135,7 @@ def test_looking_at_other_steps_and_back_to_the_one_at_work() -> None:
 def test_a_click_on_the_rail_looks_at_a_step() -> None:
     async def body(pilot: Pilot[int], screen: Wizard) -> None:
         await pilot.click("#rail", offset=(3, 2))
-        assert screen.looked_at is not None and screen.looked_at.id == "base_image"
+        assert screen.view.looked_at is not None and screen.view.looked_at.id == "base_image"
 
     play(app(states()["build_running"]()), body)
 
@@ -148,7 +148,7 @@ def test_what_happens_elsewhere_does_not_move_the_view() -> None:
         screen.take(events("stages")[len(source.items) :])
         screen.sync()
         await settled(pilot)
-        assert screen.looked_at is not None and screen.looked_at.id == "dockerfile"
+        assert screen.view.looked_at is not None and screen.view.looked_at.id == "dockerfile"
 
     play(app(source), body)
 
@@ -162,7 +162,7 @@ def test_from_a_form_back_to_an_earlier_step() -> None:
         assert not wanted._slot.done(), "in a field r is a letter"
         await pilot.press("escape", "up")
         await settled(pilot)
-        assert screen.looked_at is not None and screen.looked_at.id == "dockerfile"
+        assert screen.view.looked_at is not None and screen.view.looked_at.id == "dockerfile"
         assert "r: do this one again" in outcome(screen)
         await pilot.press("r")
         back = answer(wanted)
@@ -205,7 +205,7 @@ def test_a_form_left_for_a_look_keeps_what_was_typed() -> None:
     async def body(pilot: Pilot[int], screen: Wizard) -> None:
         await pilot.press("end", *"23", "ctrl+up")
         await settled(pilot)
-        assert screen.looked_at is not None and screen.looked_at.id == "dockerfile"
+        assert screen.view.looked_at is not None and screen.view.looked_at.id == "dockerfile"
         await pilot.press("enter")
         await settled(pilot)
         await pilot.press("enter")
@@ -712,12 +712,12 @@ def test_the_view_follows_who_answered_unless_a_form_comes() -> None:
         done = next(n for n, event in enumerate(recorded) if is_("step_ended", "request")(event))
         screen.take(recorded[len(source.items) - 1 : done + 1])
         screen.sync()
-        assert screen.unread == ["request"], "there is something to read, should a form come"
+        assert screen.view.unread == ["request"], "there is something to read, should a form come"
         assert [said.hint for said in said_of(screen) if said.mark == "?"][-1] == "yes"
         screen.take(recorded[done + 1 : done + 2])
         screen.sync()
-        assert screen.looked_at is not None and screen.looked_at.id == "watch"
-        assert screen.unread == []
+        assert screen.view.looked_at is not None and screen.view.looked_at.id == "watch"
+        assert screen.view.unread == []
 
     play(app(source), body)
 
@@ -733,11 +733,15 @@ def test_a_form_that_is_asked_again_stands_alone() -> None:
         await settled(pilot)
         assert screen.query_one(Form).has_focus_within
         assert outcome(screen) == ""
-        assert screen.looked_at is not None and not screen.looked_at.tasks and not screen.looked_at.notes
+        assert (
+            screen.view.looked_at is not None
+            and not screen.view.looked_at.tasks
+            and not screen.view.looked_at.notes
+        )
 
     play(app(source), body)
 
 
 def said_of(screen: Wizard) -> list[Said]:
-    assert screen.looked_at is not None
-    return said(screen.looked_at)
+    assert screen.view.looked_at is not None
+    return said(screen.view.looked_at)

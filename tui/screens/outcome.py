@@ -23,12 +23,12 @@ def outcome(screen: Wizard) -> list[Said]:
     """What stands below the step in view; empty while it works, or its form says it all."""
     if screen.broken is not None:
         return [Said(screen.broken.message, *_BAD, hint=screen.broken.hint), Said("q quits", "▸", _KEY)]
-    if screen.unread:
+    if screen.view.unread:
         return [Said(f"enter: next — {_next(screen)}{_more(screen)}", "▸", _KEY, "bold")]
     found = _failure(screen)
     if screen.model.ended is not None:
         found += _ended(screen)
-    elif not screen.at_current and screen.model.current is not None:
+    elif not screen.view.at_current and screen.model.current is not None:
         back = " · r: do this one again" if screen.check_action("retry", ()) else ""
         title = screen.model.steps[screen.model.current].title
         found.append(Said(f"enter: to {title}, {_doing(screen)}{back}", "▸", _KEY))
@@ -40,7 +40,7 @@ def outcome(screen: Wizard) -> list[Said]:
 def _next(screen: Wizard) -> str:
     """The title of the step that comes after what is being read."""
     names = list(screen.model.steps)
-    after = names[names.index(screen.unread[0]) + 1 :]
+    after = names[names.index(screen.view.unread[0]) + 1 :]
     return screen.model.steps[after[0]].title if after else "the end"
 
 
@@ -51,7 +51,7 @@ def _doing(screen: Wizard) -> str:
 
 
 def _failure(screen: Wizard) -> list[Said]:
-    step = screen.looked_at
+    step = screen.view.looked_at
     if step is None or step.error is None:
         return []
     stopped = step.state == "cancelled"
@@ -64,7 +64,7 @@ def _failure(screen: Wizard) -> list[Said]:
         message = "stopped; what is finished stays"
     mark, style, strong = ("■", "$warning bold", "") if stopped else _BAD
     said = Said(message, mark, style, strong, step.error.get("hint") or "")
-    if isinstance(screen.want, WordWanted) and screen.at_current:
+    if isinstance(screen.want, WordWanted) and screen.view.at_current:
         return [said, Said(_word(screen, screen.want.failure), "▸", _KEY)]
     return [said]
 
