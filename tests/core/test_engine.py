@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -115,6 +115,20 @@ def test_a_second_run_does_nothing_twice(tmp_path: Path) -> None:
     assert code == 0
     assert ended(events, "second").outcome == "skipped"
     assert ended(events, "second").outputs == {"from": "hello world"}
+
+
+def test_what_stands_beside_work_that_is_done_is_put_right(tmp_path: Path) -> None:
+    class Named(Second):
+        def mend(self, ctx: Context, done: Done) -> Iterator[Event]:
+            yield Noted(text=f"mended {done.outputs['from']}")
+
+    def mended(events: Sequence[Event]) -> list[str]:
+        return [event.text for event in events if isinstance(event, Noted) and "mended" in event.text]
+
+    _, events, _ = go(tmp_path, Face([True]), (First(), Named()))
+    assert not mended(events), "it was not done before"
+    _, events, _ = go(tmp_path, Face(), (First(), Named()))
+    assert mended(events) == ["mended hello world"] and ended(events, "second").outcome == "skipped"
 
 
 def test_changed_inputs_and_force_do_it_again(tmp_path: Path) -> None:

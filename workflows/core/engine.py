@@ -175,6 +175,8 @@ class Engine:
                 self._emit(Noted(text=already.because))
             for note in already.notes:
                 self._emit(note)
+            for event in step.mend(ctx, already):
+                self._emit(event)
             outputs: Outputs = already.outputs
         else:
             outputs = self._drive(step)

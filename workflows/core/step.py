@@ -170,8 +170,12 @@ class Step(ABC):
         }
 
     def done(self, ctx: Context) -> Done | None:
-        """Probe the world: is the work done already? The journal alone is no proof."""
+        """Probe the world: is the work done already? The journal alone is no proof. A probe changes nothing."""
         return None
+
+    def mend(self, ctx: Context, done: Done) -> Iterator[Event]:
+        """The work is done already: put right what stands beside it, such as a name that was given away meanwhile."""
+        return iter(())
 
     @abstractmethod
     def command(self, ctx: Context) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from workflows.steps import world
 if TYPE_CHECKING:
     from workflows.containers.build import Built
     from workflows.containers.context import Context as BuildContext
-    from workflows.containers.engine import Engine
 
 INPUTS = "creamtea.inputs"
 OURS = ("creamtea.toml", "creamtea-results")  # they change with every run and belong in no image
@@ -88,9 +87,7 @@ class Build(Step):
         if ctx.previous is not None:
             before = dict(ctx.previous.data["outputs"])
             if engine.image(str(before.get("image_id"))) is not None:
-                return Done(
-                    before, f"{name} was built from these very inputs", self._named(engine, before, name)
-                )
+                return Done(before, f"{name} was built from these very inputs")
         found = engine.image(name)
         if found is None or found.labels.get(INPUTS) != self._digest(ctx) or ctx["twice"]:
             return None
@@ -98,13 +95,12 @@ class Build(Step):
         outputs = {"image": name, "image_id": found.id, "seconds": 0.0, "log": log}
         return Done(outputs, f"{name} was built from these very inputs")
 
-    @staticmethod
-    def _named(engine: Engine, before: Mapping[str, Any], name: str) -> tuple[Event, ...]:
+    def mend(self, ctx: Context, done: Done) -> Iterator[Event]:
         """Give the image its name back when another one got it meanwhile: equal inputs have another random key."""
-        if (now := engine.image(name)) is not None and now.id == before["image_id"]:
-            return ()
-        engine.tag(str(before["image_id"]), name)
-        return (Noted(text=f"{name} is that image again; the name had gone to another one, or was removed"),)
+        engine, name, image_id = world.engine(ctx), str(ctx["image"]), str(done.outputs["image_id"])
+        if (now := engine.image(name)) is None or now.id != image_id:
+            engine.tag(image_id, name)
+            yield Noted(text=f"{name} is that image again; the name had gone to another one, or was removed")
 
     def run(self, ctx: Context) -> Work:
         from workflows.containers.build import build
