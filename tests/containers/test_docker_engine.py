@@ -190,13 +190,15 @@ def test_volumes_are_filled_and_read_through_a_container_that_never_runs(
 ) -> None:
     volume = f"creamtea-test-{mark}"
     engine.make_volume(volume, labels)
-    engine.put_volume(volume, base, archive({"iexec_in/data.txt": b"plain\n"}))
+    with engine.create(base, ["-"], entrypoint=[], volumes={volume: "/volume"}, labels=labels) as holder:
+        holder.put("/volume", archive({"iexec_in/data.txt": b"plain\n"}))
     command = ["sh", "-c", "cat /v/iexec_in/data.txt; echo back > /v/result"]
     ran = engine.run(base, command, volumes={volume: "/v"}, labels=labels)
     assert (ran.code, ran.out) == (0, "plain")
-    assert engine.read_volume(volume, base, "result") == b"back\n"
-    with pytest.raises(FileNotFoundError):
-        engine.read_volume(volume, base, "none")
+    with engine.create(base, ["-"], entrypoint=[], volumes={volume: "/volume"}, labels=labels) as holder:
+        assert holder.read("/volume/result") == b"back\n"
+        with pytest.raises(FileNotFoundError):
+            holder.read("/volume/none")
     engine.remove_volume(volume)
     engine.remove_volume(volume)
 

@@ -24,7 +24,7 @@ from workflows.scone.difference import compare
 from workflows.sgx.inspection import inspect
 
 _READERS = (
-    readers.enclave_hash, readers.settings, readers.keytag, readers.protect_block, readers.volume_secrets,
+    readers.enclave_hash, readers.settings, readers.keytag, readers.protect_block,
     readers.fspf_lines, readers.fspf_line, signer_info.read,
 )  # fmt: skip
 

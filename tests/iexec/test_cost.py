@@ -32,7 +32,6 @@ def test_the_bill_is_what_the_contract_locks(world: World, volume: int) -> None:
     assert deal is not None
     assert deal.task_price == bill.per_task
     task = world.started(deal.dealid)
-    assert task.contribution_deadline - deal.start_time == bill.contribution_seconds
     assert task.final_deadline - deal.start_time == bill.final_seconds
 
 
@@ -40,16 +39,11 @@ def test_the_bill_is_what_the_contract_locks(world: World, volume: int) -> None:
 def test_ratios_are_those_of_the_hub(world: World) -> None:
     call = world.poco().hub.functions
     assert call.workerpool_stake_ratio().call() == cost.POOL_STAKE_PERCENT
-    assert call.contribution_deadline_ratio().call() == cost.CONTRIBUTION_RATIO
-    assert call.reveal_deadline_ratio().call() == cost.REVEAL_RATIO
     assert call.final_deadline_ratio().call() == cost.FINAL_RATIO
 
 
-def test_at_most_and_of_orders() -> None:
-    request = RequestOrder(
-        app=WHO, requester=WHO, appmaxprice=2, datasetmaxprice=5, workerpoolmaxprice=10, volume=3
-    )
-    assert cost.at_most(request, XS) == Cost(2, 0, 10, 3, 300)  # no dataset, so its price cannot be due
+def test_the_cost_of_orders() -> None:
+    request = RequestOrder(app=WHO, requester=WHO, workerpoolmaxprice=10, volume=3)  # no dataset to pay for
     pool = WorkerpoolOrder(workerpool=WHO, workerpoolprice=7, volume=2)
     bill = cost.of_orders(
         AppOrder(app=WHO, volume=9), DatasetOrder(dataset=WHO, datasetprice=5), pool, request, XS

@@ -139,15 +139,6 @@ def test_import_of_a_raw_key(tmp_path: Path) -> None:
         assert name_of(wallet.import_key, bad, PASSWORD, tmp_path, work=FAST) == "invalid_key"
 
 
-def test_import_of_a_keystore(tmp_path: Path) -> None:
-    source = wallet.create(PASSWORD, tmp_path / "one", work=FAST)
-    assert name_of(wallet.import_keystore, source.path, "other", tmp_path / "two") == "wrong_password"
-    assert wallet.list_wallets(tmp_path / "two") == []
-    copy = wallet.import_keystore(source.path, PASSWORD, tmp_path / "two")
-    assert wallet.unlock(copy, PASSWORD).address == source.address
-    assert mode(copy.path) == 0o600
-
-
 def test_public_keys_are_those_of_the_phrase() -> None:
     Account.enable_unaudited_hdwallet_features()
     paths = [f"m/44'/60'/0'/0/{number}" for number in range(20)]
@@ -160,7 +151,6 @@ def test_public_keys_only_where_it_is_simulated(tmp_path: Path) -> None:
     assert name_of(wallet.import_key, key, PASSWORD, tmp_path, work=FAST) == "public_key_wallet"
     made = wallet.import_key(key, PASSWORD, tmp_path, simulated=True, work=FAST)
     assert name_of(wallet.unlock, made, PASSWORD) == "public_key_wallet"
-    assert name_of(wallet.import_keystore, made.path, PASSWORD, tmp_path / "two") == "public_key_wallet"
     assert wallet.unlock(made, PASSWORD, simulated=True).address == made.address
 
 

@@ -142,12 +142,6 @@ def test_keytag_gives_the_key_first():
         printouts.keytag(f"{ENCRYPTED}\n{ENCRYPTED.replace(TAG, TAG[::-1])}")
 
 
-def test_volume_secrets():
-    assert printouts.volume_secrets(f"export VOLUME_KEY={KEY}\nexport VOLUME_TAG={TAG}\n") == (KEY, TAG)
-    with pytest.raises(Unreadable, match="VOLUME_TAG"):
-        printouts.volume_secrets(f"export VOLUME_KEY={KEY}\n")
-
-
 @pytest.mark.parametrize("name", BLOCKS)
 def test_blocks_of_protect_fs(name):
     for log in (BLOCKS[name], f"Step 3/9 : RUN x\n{BLOCKS[name]} ---> 1f2e\n".replace("\n", "\r\n")):
@@ -175,7 +169,6 @@ READERS = [
     printouts.settings,
     printouts.keytag,
     printouts.protect_block,
-    printouts.volume_secrets,
 ]
 
 

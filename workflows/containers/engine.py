@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -333,22 +333,6 @@ class Engine:
 
         with speaking(f"volume {name} cannot be removed"), contextlib.suppress(NotFound):
             self.api.remove_volume(name, force=True)
-
-    @contextlib.contextmanager
-    def volume_holder(self, volume: str, image: str) -> Iterator[Container]:
-        """A container of any local image, never started, with the volume at `/volume`."""
-        with self.create(image, ["-"], entrypoint=[], volumes={volume: "/volume"}) as container:
-            yield container
-
-    def put_volume(self, volume: str, image: str, archive: bytes | Iterable[bytes]) -> None:
-        """Unpack a tar archive into a volume through a helper container of `image`, which never runs."""
-        with self.volume_holder(volume, image) as holder:
-            holder.put("/volume", archive)
-
-    def read_volume(self, volume: str, image: str, path: str, limit: int = 1 << 30) -> bytes:
-        """One file of a volume; FileNotFoundError when there is none."""
-        with self.volume_holder(volume, image) as holder:
-            return holder.read(f"/volume/{path}", limit)
 
     def make_network(self, name: str, labels: Mapping[str, str] | None = None, internal: bool = True) -> str:
         """A bridge network of its own, by default with no way out; returns its id."""

@@ -9,9 +9,7 @@ from workflows.iexec.records import Category
 
 NRLC = 10**9  # in one RLC
 POOL_STAKE_PERCENT = 30  # hub `workerpool_stake_ratio()`, a constant of PoCo
-CONTRIBUTION_RATIO = 7  # × category time after the match (hub `contribution_deadline_ratio()`)
-REVEAL_RATIO = 2  # × category time after the consensus
-FINAL_RATIO = 10  # × category time after the match
+FINAL_RATIO = 10  # × category time after the match (hub `final_deadline_ratio()`)
 
 
 @dataclass(frozen=True)
@@ -49,11 +47,6 @@ class Cost:
         return self.workerpool * POOL_STAKE_PERCENT // 100 * self.volume
 
     @property
-    def contribution_seconds(self) -> int:
-        """Until when a worker must answer, counted from the match."""
-        return self.compute_seconds * CONTRIBUTION_RATIO
-
-    @property
     def final_seconds(self) -> int:
         """After this, counted from the match, an unfinished task can be claimed: the money comes back."""
         return self.compute_seconds * FINAL_RATIO
@@ -82,12 +75,6 @@ def of_orders(
         min(limits) if volume is None else volume,
         category.seconds,
     )
-
-
-def at_most(request: RequestOrder, category: Category) -> Cost:
-    """The most that a request order may cost, whatever it is matched with."""
-    dataset = request.datasetmaxprice if int(request.dataset, 16) != 0 else 0
-    return Cost(request.appmaxprice, dataset, request.workerpoolmaxprice, request.volume, category.seconds)
 
 
 def rlc(amount: int) -> str:

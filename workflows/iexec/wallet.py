@@ -112,14 +112,6 @@ def import_key(
     return _store(account, password, folder, work)
 
 
-def import_keystore(
-    source: Path, password: str, folder: Path | None = None, *, simulated: bool = False
-) -> Wallet:
-    """A copy of a keystore file under its standard name, once the password opens it."""
-    account = unlock(open_wallet(source), password, simulated=simulated)
-    return _place(_read(source), ids.address(account.address), folder)
-
-
 def unlock(wallet: Wallet, password: str, *, simulated: bool = False) -> LocalAccount:
     """The signing account. `simulated` says that it is for a simulated chain, where public keys may sign.
 
@@ -148,9 +140,7 @@ def _store(account: LocalAccount, password: str, folder: Path | None, work: int)
     return _place({**document, "address": address[2:].lower()}, address, folder, password)
 
 
-def _place(
-    document: Mapping[str, Any], address: str, folder: Path | None, verify: str | None = None
-) -> Wallet:
+def _place(document: Mapping[str, Any], address: str, folder: Path | None, password: str) -> Wallet:
     """Write a keystore under a hidden name, open it once with the password, give it its name."""
     home = private_dir(folder or keystore_dir())
     stamp = _stamp(datetime.now(timezone.utc))
@@ -158,8 +148,7 @@ def _place(
     hidden = home / f".{final.name}.tmp"
     create_private(hidden, json.dumps(document))
     try:
-        if verify is not None:
-            _unlock(_read(hidden), address, verify, simulated=True)
+        _unlock(_read(hidden), address, password, simulated=True)
         os.link(hidden, final)  # unlike a rename it replaces nothing
     finally:
         hidden.unlink(missing_ok=True)

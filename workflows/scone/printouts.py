@@ -226,21 +226,6 @@ def protect_block(text: str) -> Fingerprint:
     return found[value]
 
 
-def volume_secrets(text: str) -> tuple[str, str]:
-    """(key, tag) of `scone fspf create-volume --envar-output`."""
-    keys = {
-        match[1]
-        for line in _lines(text)
-        if (match := re.fullmatch(r"export VOLUME_KEY=([0-9a-f]{64})", line))
-    }
-    tags = {
-        match[1]
-        for line in _lines(text)
-        if (match := re.fullmatch(r"export VOLUME_TAG=([0-9a-f]{32})", line))
-    }
-    return _only(keys, "VOLUME_KEY"), _only(tags, "VOLUME_TAG")
-
-
 def _lines(text: str) -> Iterable[str]:
     return (_tidy(line) for line in text.split("\n"))
 

@@ -16,11 +16,6 @@ from workflows.core.text import clean
 
 Kind = Literal["authenticated", "encrypted", "not-protected"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-MEANING: dict[Kind, str] = {
-    "authenticated": "readable in the image, and the enclave refuses it when a byte differs",
-    "encrypted": "only readable in the enclave; in the form 3 and 4 the key is public on the chain",
-    "not-protected": "anyone may change it, and the enclave reads it as it is",
-}
 
 APP = "/app"
 # What an interpreter reads: authenticated in every image. Folders that a base lacks are passed over.

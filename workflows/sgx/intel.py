@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from cryptography import x509
 
-ROOT_SHA256 = "44a0196b2b99f889b8e149e95b807a350e7424964399e885a7cbb8ccfab674d3"
 QUOTING_ENCLAVES = {
     "8c4f5775d796503e96137f77c68a829a0056ac8ded70140b081b094490c57bff": "Intel's SGX quoting enclave",
     "dc9e2a7c6f948f17474e34a7fc43ed030f7c1563f1babddf6340c82e0e54a8c5": "Intel's TD quoting enclave",

@@ -12,7 +12,7 @@ import pytest
 
 from tests.localnet.runtime.standin import Base, Services, serve
 from workflows.localnet.cas.tls import server_context, server_pair
-from workflows.localnet.runtime.build import build_zipapp
+from workflows.localnet.runtime import build
 from workflows.localnet.runtime.places import Places
 from workflows.sgx.pki import Pki, development_pki
 
@@ -20,7 +20,8 @@ from workflows.sgx.pki import Pki, development_pki
 @pytest.fixture(scope="session")
 def zipapp(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("runtime") / "scone"
-    build_zipapp(target, sys.executable)
+    target.write_bytes(build.zipapp(sys.executable))
+    target.chmod(0o755)
     return target
 
 

@@ -224,7 +224,8 @@ def test_the_worker_sees_only_ciphertext_in_the_volumes(world: World, app: App, 
     def look(record: dict[str, Any]) -> None:
         if record["type"] == "lines" and record["task"] == "app" and "read 31 bytes" in record["text"]:
             volume = f"creamtea-{task[2:18]}-iexec_in"
-            with world.engine.volume_holder(volume, world.base.root) as holder:
+            volumes = {volume: "/volume"}
+            with world.engine.create(world.base.root, ["-"], entrypoint=[], volumes=volumes) as holder:
                 found["all"] = b"".join(holder.get("/volume"))
 
     assert world.watch(task, look)[-1]["status"] == "COMPLETED"

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import zipfile
 from pathlib import Path
-
-from workflows.core.files import write_atomic
 
 _PACKAGES = Path(__file__).parents[2]
 _SHARED = ("sgx/enclave.py",)
@@ -45,10 +42,3 @@ def zipapp(interpreter: str = "/usr/bin/python3") -> bytes:
             member.external_attr = 0o644 << 16
             archive.writestr(member, content)
     return output.getvalue()
-
-
-def build_zipapp(target: Path, interpreter: str = "/usr/bin/python3") -> str:
-    """Write the runtime to `target`, mode 0755; its SHA-256, 64 hex digits."""
-    data = zipapp(interpreter)
-    write_atomic(target, data, 0o755)
-    return hashlib.sha256(data).hexdigest()
