@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from workflows.containers.access import access
 from workflows.containers.engine import Engine
 from workflows.containers.reference import Reference
-from workflows.containers.registry import Login, access, credentials, refusal
+from workflows.containers.registry import Login, credentials, refusal
 from workflows.containers.transfer import Transfer
 from workflows.core.events import Event, Lines, Progress
 from workflows.core.failure import Failed, Unavailable

@@ -1,4 +1,4 @@
-"""Registries: who may log in, and whether an image is there, as far as a registry tells."""
+"""Registries: who may log in, and what their refusals mean."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from workflows.containers.reference import HUB, Reference
 from workflows.core.failure import Failed, Unavailable
-from workflows.core.text import clean
-
-if TYPE_CHECKING:
-    from workflows.containers.engine import Engine
 
 State = Literal["available", "denied", "missing", "unreachable", "unknown"]
 
@@ -51,16 +47,6 @@ class Login:
         return base64.urlsafe_b64encode(json.dumps(dict(self.values)).encode()).decode()
 
 
-@dataclass(frozen=True)
-class Access:
-    """Whether an image can be pulled, why, and its digest when the registry told it."""
-
-    state: State
-    reason: str
-    hint: str = ""
-    digest: str | None = None
-
-
 def credentials(host: str) -> Login | None:
     """What the Docker configuration (or its credential helper) holds for a registry, None for nothing.
 
@@ -83,32 +69,9 @@ def credentials(host: str) -> Login | None:
     return Login(host, values) if values else None
 
 
-def access(engine: Engine, reference: str, login: Login | None = None) -> Access:
-    """Ask the registry through the engine (its proxies, mirrors and certificates count) about an image."""
-    import requests
-    from docker.errors import APIError
-
-    target = Reference.parse(reference)
-    login = login or credentials(target.host)
-    values = dict(login.values) if login else {}
-    try:
-        record = engine.api.inspect_distribution(str(target), auth_config=values)
-    except APIError as error:
-        status = error.response.status_code if error.response is not None else 0
-        if engine.kind == "podman":
-            return Access("unknown", "podman's API does not ask registries", "pull it to find out")
-        message = clean(" ".join(str(error.explanation or error).split()))
-        failed = refusal(target, message, login is not None, status)
-        return Access(_state(message, status), failed.message, failed.hint)
-    except requests.RequestException as error:
-        return Access("unknown", f"the engine did not answer: {clean(str(error))[:200]}", "try again")
-    digest = (record.get("Descriptor") or {}).get("digest")
-    return Access("available", f"{target.host} has {target}", digest=clean(str(digest)) if digest else None)
-
-
 def refusal(target: Reference, message: str, logged_in: bool, status: int = 0) -> Failed:
     """The failure of a pull or push: which of the causes it is, and what to do about it."""
-    state = _state(message, status)
+    state = state_of(message, status)
     said = f" ({message[:300]})" if message else ""
     login = f"docker login {'' if target.host == HUB else target.host}".strip()
     if state == "unreachable":
@@ -143,7 +106,8 @@ def refusal(target: Reference, message: str, logged_in: bool, status: int = 0) -
     )
 
 
-def _state(message: str, status: int = 0) -> State:
+def state_of(message: str, status: int = 0) -> State:
+    """What a registry's words and its HTTP status say of an image."""
     text = message.lower()
     if any(word in text for word in _UNREACHABLE):
         return "unreachable"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from workflows.core.text import is_text
 
 if TYPE_CHECKING:
-    from workflows.core.step import Context
+    from workflows.core.context import Context
 
 Kind = Literal["text", "choice", "path", "confirm", "number"]
 Source = Literal["flag", "environment", "manifest", "default", "asked", "none"]

@@ -117,7 +117,7 @@ class BaseImage(Step):
         return {"reference": reference, "used": made.image, "stand_in": made.told(reference)}
 
     def _real(self, ctx: Context, reference: str) -> Work:
-        from workflows.containers.registry import access
+        from workflows.containers.access import access
 
         engine = world.engine(ctx)
         if engine.exists(reference):
