@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
+from tests.steps.driven import drive
 from workflows.core.failure import Failed, Missing
 from workflows.core.step import Context
 from workflows.steps import world
@@ -16,14 +16,6 @@ from workflows.steps.network import Network
 pytestmark = pytest.mark.chain
 Begin = Callable[[], Context]
 Describe = Callable[[str, bool], None]
-
-
-def drive(work: Any) -> Any:
-    try:
-        while True:
-            next(work)
-    except StopIteration as stop:
-        return stop.value
 
 
 def test_clients_of_one_network_never_serve_another(begin: Begin, describe: Describe) -> None:

@@ -10,10 +10,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.steps.driven import drive
 from workflows.core.failure import Failed
 from workflows.core.step import Context
 from workflows.iexec.connection import Receipt, Transaction
@@ -35,14 +35,6 @@ def new_app(ctx: Context, name: str = "") -> NewApp:
         checksum="0x" + "11" * 32,
         mrenclave=b"|".join([b"00"]),
     )
-
-
-def drive(work: Any) -> Any:
-    try:
-        while True:
-            next(work)
-    except StopIteration as stop:
-        return stop.value
 
 
 def deploy(ctx: Context, new: NewApp) -> Receipt:

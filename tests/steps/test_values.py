@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.steps.driven import drive
 from workflows.cli.person import Prompts, Unattended
 from workflows.core.failure import Failed, Missing
 from workflows.core.fields import Filled
@@ -27,14 +28,6 @@ from workflows.steps.encrypt_dataset import EncryptDataset, key_file
 from workflows.steps.push_secrets import PushSecrets, secret_names
 
 Begin = Callable[[], Context]
-
-
-def drive(work: Any) -> Any:
-    try:
-        while True:
-            next(work)
-    except StopIteration as stop:
-        return stop.value
 
 
 def plain(folder: Path, **values: Any) -> Context:

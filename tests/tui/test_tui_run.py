@@ -134,6 +134,14 @@ class Stage:
         """Until a form or a question has the keyboard."""
         await self.until(lambda: any(found.has_focus_within for found in self.screen.query(kind)))
 
+    async def to_the_question(self) -> None:
+        """Through the first step as it is, to the question of the second."""
+        await self.ready(Form)
+        await self.press("enter")
+        await self.shows("enter: next — Sign")
+        await self.press("enter")
+        await self.ready(Question)
+
 
 def play(words: Sequence[str], body: Callable[[Stage], Awaitable[None]], *, resume: bool = False) -> Creamtea:
     """Run the app for these words of the command line under keys, then let it finish as `main` does."""
@@ -197,11 +205,7 @@ def test_the_everyday_way_asks_only_what_is_not_settled(tmp_path: Path) -> None:
 
 def test_a_no_fails_the_step_and_again_asks_again(tmp_path: Path) -> None:
     async def body(stage: Stage) -> None:
-        await stage.ready(Form)
-        await stage.press("enter")
-        await stage.shows("enter: next — Sign")
-        await stage.press("enter")
-        await stage.ready(Question)
+        await stage.to_the_question()
         await stage.press("escape")
         await stage.shows("it is not signed")
         await stage.press("r")
@@ -217,11 +221,7 @@ def test_a_no_fails_the_step_and_again_asks_again(tmp_path: Path) -> None:
 
 def test_going_back_redoes_a_step_with_other_values(tmp_path: Path) -> None:
     async def body(stage: Stage) -> None:
-        await stage.ready(Form)
-        await stage.press("enter")
-        await stage.shows("enter: next — Sign")
-        await stage.press("enter")
-        await stage.ready(Question)
+        await stage.to_the_question()
         await stage.press("left_square_bracket")
         await stage.shows("r: do this one again")
         await stage.press("r")
@@ -272,11 +272,7 @@ def test_a_failure_on_entering_a_step_comes_into_view_with_its_hint(
     monkeypatch.setattr(program, "catalog", lambda: Catalog([Name(), Sign(), Enters()]))
 
     async def body(stage: Stage) -> None:
-        await stage.ready(Form)
-        await stage.press("enter")
-        await stage.shows("enter: next — Sign")
-        await stage.press("enter")
-        await stage.ready(Question)
+        await stage.to_the_question()
         await stage.press("y")
         await stage.shows("✗ no container engine answers")
         assert "→ start it" in stage.text and "▸✗ Brew" in stage.text and "r: again" in stage.text
@@ -363,11 +359,7 @@ def test_cancelling_stops_the_step_and_resume_goes_on_there(
 
 def test_resume_asks_no_form_of_a_step_that_is_done(tmp_path: Path) -> None:
     async def body(stage: Stage) -> None:
-        await stage.ready(Form)
-        await stage.press("enter")
-        await stage.shows("enter: next — Sign")
-        await stage.press("enter")
-        await stage.ready(Question)
+        await stage.to_the_question()
         await stage.press("q")
 
     assert _finish(play(["onboard", "--project", str(tmp_path)], body)) == 130

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
 from collections.abc import Sequence
 
 from workflows.cli import program
+from workflows.cli.document import show
 from workflows.cli.parser import PROGRAM
 from workflows.core.failure import Cancelled, Failed, Missing
 from workflows.core.text import clean
@@ -66,8 +66,7 @@ def explain(failure: Failed, as_json: bool = False) -> int:
     """Tell what ended the program early, on stderr (and as a document); its exit code."""
     message, told = clean(failure.message), clean(failure.hint)
     if as_json:
-        error = {"name": failure.name, "message": message, "hint": told}
-        print(json.dumps({"v": 1, "error": error}, ensure_ascii=False))
+        show({"error": {"name": failure.name, "message": message, "hint": told}})
     hint = f"\n  → {told}" if told else ""
     print(f"{PROGRAM}: {message}{hint}", file=sys.stderr)
     return failure.exit_code

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from workflows.cli.document import show
 from workflows.cli.parser import PROGRAM, Parser
 from workflows.core.command import Command, Dialogue
 from workflows.core.text import clean
@@ -71,7 +71,7 @@ def run(command: Command, words: Sequence[str]) -> int:
         if progress is not None:
             progress.clear()
     if as_json:
-        print(json.dumps({"v": 1, **result.document}, ensure_ascii=False))
+        show(result.document)
     else:
         for line in command.lines(result.document):
             print(clean(line))

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 
 from workflows.cli import program
+from workflows.cli.document import show
 from workflows.cli.parser import PROGRAM, Parser, takes_project
-from workflows.core.failure import Missing
 
 
 def runs(words: Sequence[str]) -> int:
     """`creamtea runs`: the runs of a project, newest first. Missing when it is no folder."""
-    from workflows.core import record
+    from workflows.core import folders, record
     from workflows.core.journal import FOLDER
 
     parser = Parser(prog=f"{PROGRAM} runs", description="The runs of a project, newest first.")
     takes_project(parser)
     parser.add_argument("--json", action="store_true", help="one JSON document")
     options = parser.parse_args(list(words))
-    folder = options.project.expanduser().resolve()
-    if not folder.is_dir():
-        raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
-    found = record.runs(folder / FOLDER)
+    found = record.runs(folders.existing(options.project) / FOLDER)
     if options.json:
-        print(json.dumps({"v": 1, "runs": found}, ensure_ascii=False))
+        show({"runs": found})
         return 0
     for run in found:
         seconds = "" if run["seconds"] is None else f"{run['seconds']:.1f} s"
@@ -56,7 +52,7 @@ def steps(words: Sequence[str]) -> int:
             }
             for step in found
         ]
-        print(json.dumps({"v": 1, "steps": document}, ensure_ascii=False))
+        show({"steps": document})
         return 0
     for number, step in enumerate(found, start=1):
         print(f"{number:>2} {step.id:<16} {step.title:<11} {step.heading}  ({', '.join(step.workflows)})")

@@ -23,6 +23,7 @@ def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
     Missing when the folder does not exist or holds no app, workflow or step are unknown, or the value of a flag
     cannot be used. Only then is anything written.
     """
+    from workflows.core import folders
     from workflows.core.catalog import position
     from workflows.core.journal import Journal
     from workflows.core.manifest import Manifest
@@ -34,9 +35,7 @@ def prepare(options: argparse.Namespace) -> tuple[list[Step], Context]:
     steps = program.catalog().workflow(workflow)
     for name in filter(None, (options.start, options.only)):
         position(steps, name)
-    folder = demo_project(options) if workflow == "demo" else options.project.expanduser().resolve()
-    if not folder.is_dir():
-        raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
+    folder = demo_project(options) if workflow == "demo" else folders.existing(options.project)
     if not is_text(str(folder)):
         raise Missing(f"the name of {str(folder)!a} is not UTF-8", "rename the folder", name="project_name")
     ctx = Context(folder, Journal(folder), Manifest(folder), workflow=workflow)

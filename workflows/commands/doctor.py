@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from workflows.commands import onchain
 from workflows.core.command import Argument, Command, Emit, Result
-from workflows.core.failure import Missing
 
 
 class Doctor(Command):
@@ -21,14 +19,13 @@ class Doctor(Command):
     )
 
     def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
+        from workflows.core import folders
         from workflows.core.journal import Journal
         from workflows.core.manifest import Manifest
         from workflows.core.step import Context
         from workflows.steps import doctor
 
-        folder = Path(options["project"]).expanduser().resolve()
-        if not folder.is_dir():
-            raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
+        folder = folders.existing(options["project"])
         ctx = Context(
             folder,
             Journal(folder),

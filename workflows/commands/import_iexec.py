@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflows.commands import onchain
+from workflows.core import folders
 from workflows.core.command import Argument, Command, Emit, Result
-from workflows.core.failure import Failed, Missing
+from workflows.core.failure import Failed
 from workflows.core.journal import Journal
 from workflows.core.manifest import Manifest
 
@@ -56,9 +57,7 @@ class Import(Command):
     def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
         from workflows.iexec import networks, sdk
 
-        project = Path(str(options["project"])).expanduser().resolve()
-        if not project.is_dir():
-            raise Missing(f"{project} is not a folder", "give the app's folder with --project")
+        project = folders.existing(options["project"])
         folder = Path(str(options["folder"] or ".")).expanduser().resolve()
         manifest, journal = Manifest(project), Journal(project)
         place = networks.load(onchain.chosen(project, options["network"]))

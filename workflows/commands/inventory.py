@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflows.commands import onchain
+from workflows.core import folders
 from workflows.core.failure import Failed, Missing, Unavailable
 from workflows.core.journal import FOLDER, Entry, Journal
 from workflows.core.manifest import Manifest
@@ -52,9 +53,7 @@ class Inventory:
 
 def context(options: Mapping[str, Any]) -> Context:
     """The project as the last run left it, for a command; close it. Nothing is written by making it."""
-    folder = Path(str(options["project"] or ".")).expanduser().resolve()
-    if not folder.is_dir():
-        raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
+    folder = folders.existing(options["project"] or ".")
     ctx = Context(folder, Journal(folder), Manifest(folder))
     run = ctx.journal.last("run")
     given = run.data.get("given") if run is not None else None

@@ -1,10 +1,11 @@
-"""Folders that are hardly anybody's project: told before anything is written there."""
+"""The folder of an app: whether it is there, and whether it is hardly anybody's project."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
 
+from workflows.core.failure import Missing
 from workflows.core.journal import FOLDER
 
 _SYSTEM = (
@@ -13,6 +14,14 @@ _SYSTEM = (
 )  # fmt: skip
 _SHARED = ("/media", "/mnt", "/opt", "/srv", "/tmp", "/usr", "/usr/local", "/var", "/var/tmp")  # noqa: S108
 _GENERAL = ("Desktop", "Documents", "Downloads", "Music", "Pictures", "Public", "Templates", "Videos")
+
+
+def existing(given: Path | str) -> Path:
+    """The whole path of a project's folder, `~` and links resolved. Missing when it is no folder."""
+    folder = Path(given).expanduser().resolve()
+    if not folder.is_dir():
+        raise Missing(f"{folder} is not a folder", "give the app's folder with --project")
+    return folder
 
 
 def unlikely(folder: Path) -> str | None:
