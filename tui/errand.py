@@ -11,9 +11,9 @@ from textual.message import Message
 from tui.answers import AnswerWanted
 from tui.hygiene import harmless
 from workflows.core.command import Dialogue, Result
-from workflows.core.engine import stumbled
 from workflows.core.events import Asked, Event
 from workflows.core.failure import Cancelled, Failed
+from workflows.core.stumbled import stumbled
 
 
 class Errand:

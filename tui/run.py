@@ -14,12 +14,13 @@ from tui.feed import Feed
 from tui.model import places
 from workflows.cli import program
 from workflows.cli.prepare import prepare
-from workflows.core.engine import CRASHED, Engine, stumbled
+from workflows.core.engine import Engine
 from workflows.core.events import Event
 from workflows.core.failure import Cancelled, Failed
 from workflows.core.journal import Journal
 from workflows.core.record import Recorder, replay
 from workflows.core.step import Step
+from workflows.core.stumbled import CRASHED, stumbled
 from workflows.core.text import clean
 
 _PACE: dict[str, Literal["all", "unsettled", "none"]] = {"demo": "none", "deploy": "unsettled"}

@@ -29,10 +29,10 @@ from tui.widgets.prose import Prose, Said
 from workflows.commands import onchain
 from workflows.commands.diff import Diff
 from workflows.commands.sides import builds
-from workflows.core.engine import stumbled
 from workflows.core.events import Event, Lines, Progress, TaskChanged
 from workflows.core.failure import Cancelled, Failed
 from workflows.core.step import Cancel
+from workflows.core.stumbled import stumbled
 from workflows.core.text import clean, size
 
 _ELSE = "a build, or type a local image, app:0x…, a record's file or a signed enclave"

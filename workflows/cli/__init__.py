@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("CREAMTEA_DEBUG"):
             raise
-        from workflows.core.engine import stumbled
+        from workflows.core.stumbled import stumbled
 
         return explain(stumbled(error), as_json)
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from workflows.core import events
 from workflows.core.catalog import position
 from workflows.core.events import Asked, Event, Lines, Noted, RunEnded, RunStarted, StepEnded, StepStarted
-from workflows.core.failure import Cancelled, Failed, Missing, Unavailable
+from workflows.core.failure import Cancelled, Failed, Missing
 from workflows.core.fields import Field, Filled, Source
+from workflows.core.masking import masked
 from workflows.core.step import Context, Outputs, Step, digest, visible
+from workflows.core.stumbled import stumbled, traced
 from workflows.core.text import clean
-
-CRASHED = 70
 
 
 class Back(Exception):  # noqa: N818 - a wish, not an error
@@ -138,7 +137,7 @@ class Engine:
             except Failed as failure:
                 self._fail(failure)
             except Exception as error:
-                self._emit(Lines(task="traceback", stream="err", text=_trace(error)))
+                self._emit(Lines(task="traceback", stream="err", text=traced(error)))
                 self._fail(stumbled(error, "the traceback is in the step's log"))
             else:
                 self.exit_code, self.failure = 0, None
@@ -321,69 +320,7 @@ class Engine:
 
     def _emit(self, event: Event) -> None:
         stamped = dataclasses.replace(event, at=event.at or events.now(), run=self.ctx.run, step=self._step)
-        self._listener(self._masked(events.harmless(stamped)))
-
-    def _masked(self, event: Event) -> Event:
-        """The event with every registered secret blotted out, wherever text may carry one."""
-        secrets = self.ctx.secrets
-        if not secrets:
-            return event
-        changed = {
-            field.name: _blot(getattr(event, field.name), secrets)
-            for field in dataclasses.fields(event)
-            if field.name not in _OWN_WORDS
-        }
-        return dataclasses.replace(event, **changed)
-
-
-_OWN_WORDS = ("at", "run", "step", "task", "parent", "state", "stream", "level", "kind", "outcome", "unit")
-
-
-def _blot(value: Any, secrets: set[str]) -> Any:
-    if isinstance(value, str):
-        for secret in sorted(secrets, key=len, reverse=True):  # one may be a part of another
-            if secret in value:
-                value = value.replace(secret, "••••")
-        return value
-    if isinstance(value, tuple | list):
-        return type(value)(_blot(item, secrets) for item in value)
-    if isinstance(value, Mapping):
-        return {key: _blot(item, secrets) for key, item in value.items()}
-    return value
-
-
-def _trace(error: Exception) -> tuple[str, ...]:
-    text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
-    return tuple(clean(line) for line in text.splitlines())
-
-
-class Stumbled(Failed):
-    """Our own bug."""
-
-    exit_code = CRASHED
-
-
-def stumbled(
-    error: Exception, trace: str = "CREAMTEA_DEBUG=1 before the command shows the traceback"
-) -> Failed:
-    """An exception that nobody expected: the machine's word (a full disk, a mode) as Unavailable, else our bug.
-
-    `trace` says where its traceback is.
-    """
-    if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if isinstance(error.filename, str) else ""
-        return Unavailable(
-            clean(f"{where}{error.strerror}"),
-            "check the disk, the path and its mode, then go on",
-            name="system",
-        )
-    if isinstance(error, RuntimeError) and "home directory" in str(error):
-        return Unavailable("this user has no home folder", "set HOME to a folder of yours", name="system")
-    return Stumbled(
-        f"creamtea stumbled: {type(error).__name__}: {clean(str(error))}",
-        f"this is our bug; {trace}",
-        name="crashed",
-    )
+        self._listener(masked(events.harmless(stamped), self.ctx.secrets))
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

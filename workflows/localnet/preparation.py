@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
-from workflows.core.engine import stumbled
 from workflows.core.events import Event, Lines, Progress, TaskChanged
 from workflows.core.failure import Failed
+from workflows.core.stumbled import stumbled
 from workflows.localnet.worker.record import Record
 
 log = logging.getLogger(__name__)
