@@ -6,27 +6,22 @@ key that is wrong is named: a mistyped address here would be paid to.
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
 
 from workflows.core.failure import Missing
 from workflows.core.files import read_toml
 from workflows.core.text import clean
-from workflows.iexec import ids, trust
+from workflows.iexec import network_values as forms
+from workflows.iexec import trust
 
 _OWN = Path(__file__).with_name("networks.toml")
-_FRAMEWORKS = ("scone", "gramine", "tdx")
-_REGISTRIES = ("app", "dataset", "workerpool")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
-_ENS = re.compile(r"(?=.{3,253}\Z)[a-z0-9-]+(\.[a-z0-9-]+)+")
 
 
 @dataclass(frozen=True)
@@ -221,132 +216,36 @@ def _wrong(source: str, name: str, key: str, why: str) -> Missing:
     return Missing(f"{source}: [{name}] {clean(key)}: {why}", "Correct that key.", name="bad_network")
 
 
-# Checks of a value: the value as it is kept, or ValueError
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("must be text")
-    if clean(value) != value:
-        raise ValueError("has control characters in it")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("must be true or false")
-    return value
-
-
-def _chain_id(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        raise ValueError("must be a number above 0")
-    return value
-
-
-def _address(value: Any) -> str:
-    found = ids.address(value)
-    if found == ids.ZERO_ADDRESS:
-        raise ValueError("must not be the zero address")
-    return found
-
-
-def _url(value: Any) -> str:
-    text = _text(value)
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or " " in text:
-        raise ValueError(f"not a URL: {text[:80]!r}")
-    if parts.username is not None or parts.password is not None:
-        raise ValueError("must not have a password in it")  # it would be printed and logged
-    if parts.query or parts.fragment:
-        raise ValueError("must not have ? or # in it")
-    parts.port  # noqa: B018 - ValueError when it is not a port
-    return text.rstrip("/")
-
-
-def _secret_url(value: Any) -> str:
-    """Where secrets are sent: encrypted on the way, unless it stays on this machine."""
-    text = _url(value)
-    host = urlsplit(text).hostname or ""
-    if not text.startswith("https://") and not _loopback(host):
-        raise ValueError("must be https, secrets are sent there")
-    return text
-
-
-def _loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _certificate(value: Any) -> str:
-    if not isinstance(value, str):
-        raise ValueError("must be text")
-    try:
-        ssl.create_default_context(cadata=value)
-    except (ssl.SSLError, ValueError):
-        raise ValueError("must be a certificate, -----BEGIN CERTIFICATE-----…") from None
-    return value
-
-
-def _sms(value: Any) -> Mapping[str, str]:
-    return {key: _secret_url(url) for key, url in _table(value, _FRAMEWORKS).items()}
-
-
-def _registries(value: Any) -> Mapping[str, str]:
-    table = _table(value, _REGISTRIES)
-    for key in _REGISTRIES:
-        if key not in table:
-            raise ValueError(f"{key} is missing")
-    return {key: _address(table[key]) for key in _REGISTRIES}
-
-
 def _debug(value: Any) -> Debug:
-    table = _table(value, tuple(item.name for item in fields(Debug)))
-    checks = {"sms": _secret_url, "workerpool": _pool}
-    return Debug(**{key: checks[key](item) for key, item in table.items()})
-
-
-def _pool(value: Any) -> str:
-    if isinstance(value, str) and _ENS.fullmatch(value):
-        return value
-    return _address(value)
-
-
-def _table(value: Any, keys: tuple[str, ...]) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"must be a table of {', '.join(keys)}")
-    for key in value:
-        if key not in keys:
-            raise ValueError(f"unknown key {key!r}; known are {', '.join(keys)}")
-    return value
+    found = forms.table(value, tuple(item.name for item in fields(Debug)))
+    checks = {"sms": forms.secret_url, "workerpool": forms.pool}
+    return Debug(**{key: checks[key](item) for key, item in found.items()})
 
 
 _CHECKS: dict[str, Any] = {
-    "title": _text,
-    "note": _text,
-    "chain_id": _chain_id,
-    "native": _flag,
-    "rpc": _url,
-    "hub": _address,
-    "registries": _registries,
-    "rlc": _address,
-    "sms": _sms,
-    "ipfs_upload": _url,
-    "ipfs_gateway": _url,
-    "result_proxy": _url,
-    "market": _url,
-    "workerpool": _pool,
-    "workerpool_api": _url,
-    "compass": _url,
-    "subgraph": _url,
-    "ens": _address,
-    "explorer": _url,
+    "title": forms.text,
+    "note": forms.text,
+    "chain_id": forms.chain_id,
+    "native": forms.flag,
+    "rpc": forms.url,
+    "hub": forms.address,
+    "registries": forms.registries,
+    "rlc": forms.address,
+    "sms": forms.sms,
+    "ipfs_upload": forms.url,
+    "ipfs_gateway": forms.url,
+    "result_proxy": forms.url,
+    "market": forms.url,
+    "workerpool": forms.pool,
+    "workerpool_api": forms.url,
+    "compass": forms.url,
+    "subgraph": forms.url,
+    "ens": forms.address,
+    "explorer": forms.url,
     "debug": _debug,
-    "root": _certificate,
-    "ca": _certificate,
-    "simulated": _flag,
-    "shared": _flag,
-    "embedded": _flag,
+    "root": forms.certificate,
+    "ca": forms.certificate,
+    "simulated": forms.flag,
+    "shared": forms.flag,
+    "embedded": forms.flag,
 }
