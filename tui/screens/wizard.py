@@ -284,11 +284,13 @@ class Wizard(LinesScreen):
             self.redraw()
 
     def redraw(self) -> None:
+        """Draw all of it now."""
         self._dirty = True
         self.sync()
 
     @property
     def log_file(self) -> str:
+        """The whole log of the step in view; empty when there is none."""
         log = self.source.log_dir
         return str(log / "steps" / f"{self.view.step}.log") if log else ""
 

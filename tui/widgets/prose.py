@@ -60,6 +60,7 @@ class Prose(Widget):
 
 
 def wrapped(said: Said, width: int) -> list[Content]:
+    """Its lines at this width in cells: the mark before the first one, the hint on lines of its own below."""
     lines: list[Content] = []
     for number, text in enumerate(said.text.split("\n")):
         label = _LABEL.match(text)

@@ -225,6 +225,7 @@ def given(kind: Kind, source: str) -> str:
 
 
 def where(ctx: Context, sms: Sms, place: Secret) -> dict[str, Any]:
+    """What every document about a secret says of its place: network, SMS, kind, slot, owner, name (or None)."""
     kind = place.kind
     return {
         "network": world.entry(ctx).name, "sms": sms.url, "framework": sms.framework().lower(), "kind": kind.id,

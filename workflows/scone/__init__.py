@@ -1,0 +1,1 @@
+"""What SCONE is to us: catalogue, Dockerfiles, printouts, fingerprints, sessions, records of measurements."""

@@ -25,7 +25,7 @@ _WORD = 8
 
 @dataclass(frozen=True)
 class Segment:
-    """A program header; `flags` are those of SECINFO."""
+    """A program header; `flags` are those of SECINFO, places and sizes in bytes."""
 
     kind: int
     flags: int
@@ -37,6 +37,8 @@ class Segment:
 
 @dataclass(frozen=True)
 class Section:
+    """A section header: `offset` and `size` in the file, `address` in memory, all in bytes."""
+
     name: str
     address: int
     offset: int
@@ -72,6 +74,7 @@ class Elf:
 
     @property
     def loaded(self) -> list[Segment]:
+        """The segments that are loaded into memory."""
         return [segment for segment in self.segments if segment.kind == _LOAD]
 
     def regions(self, base: int = 0) -> list[tuple[Segment, list[Region]]]:

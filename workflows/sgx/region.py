@@ -54,6 +54,7 @@ class Region:
 
     @property
     def end(self) -> int:
+        """The offset after its last page, in bytes."""
         return self.offset + self.pages * PAGE
 
     def writable_rows(self, first: int, rows: int) -> Iterator[int]:
