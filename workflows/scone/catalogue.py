@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any, Literal
 
 from workflows.core.failure import Missing
 from workflows.core.files import read_toml
-from workflows.scone import tags
 
 Access = Literal["public", "account", "paid", "iexec"]
 Role = Literal["runtime", "compiler", "cli", "sconifier", "service", "demo"]
@@ -155,34 +153,3 @@ def _entry(record: dict[str, Any]) -> Entry:
     if unknown := record.keys() - known:
         raise ValueError(f"catalogue: {record.get('reference')}: unknown key {sorted(unknown)}")
     return Entry(**record)
-
-
-def faults(entries: Sequence[Entry]) -> list[str]:
-    """What is wrong with the data, a sentence each; none for a sound catalogue."""
-    found = []
-    seen: set[str] = set()
-    for entry in entries:
-        where = entry.reference
-        if where in seen:
-            found.append(f"{where}: twice")
-        seen.add(where)
-        if entry.access not in ACCESS:
-            found.append(f"{where}: access {entry.access!r}")
-        on_hub = "." not in where.partition("/")[0]
-        if on_hub != (entry.registry == "docker.io") or not (
-            on_hub or where.startswith(f"{entry.registry}/")
-        ):
-            found.append(f"{where}: registry {entry.registry!r}")
-        if not (entry.note and entry.source):
-            found.append(f"{where}: no note or no source")
-        try:
-            tag = tags.parse(entry.tag)
-        except ValueError:
-            continue
-        if entry.family != tag.family and not (tag.family == "debian" and entry.family == "debian"):
-            found.append(f"{where}: os {entry.os!r}, the tag has {tag.os}")
-        if tag.scone is not None and tag.scone != entry.scone:
-            found.append(f"{where}: scone {entry.scone!r}, the tag has {tag.scone}")
-        if entry.version and entry.version.split()[-1] not in tag.app:
-            found.append(f"{where}: version {entry.version!r}, the tag has {tag.app}")
-    return found
