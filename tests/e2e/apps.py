@@ -24,7 +24,7 @@ from rules import rounding
 OUT = Path(os.environ["IEXEC_OUT"])
 mode, *words = sys.argv[1:] or ["report"]
 data = b""
-if os.environ.get("IEXEC_DATASET_FILENAME"):
+if os.environ.get("IEXEC_DATASET_FILENAME", "").strip("0x"):
     data = (Path(os.environ["IEXEC_IN"]) / os.environ["IEXEC_DATASET_FILENAME"]).read_bytes()
 names = ["IEXEC_APP_DEVELOPER_SECRET"] + ["IEXEC_REQUESTER_SECRET_%d" % number for number in (1, 2, 3)]
 key = "/".join(os.environ.get(name, "") for name in names).encode()
@@ -85,7 +85,7 @@ const path = require("path");
 const chunk = require("lodash.chunk");
 const out = process.env.IEXEC_OUT;
 const letters = process.argv.slice(2).join(" ");
-const dataset = process.env.IEXEC_DATASET_FILENAME || null;
+const dataset = process.env.IEXEC_DATASET_FILENAME;
 const file = path.join(out, "chunks.json");
 fs.writeFileSync(file, JSON.stringify({ dataset, chunks: chunk(letters.split(""), 3).map((part) => part.join("")) }));
 fs.writeFileSync(path.join(out, "computed.json"), JSON.stringify({ "deterministic-output-path": file }));

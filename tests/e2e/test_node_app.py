@@ -12,6 +12,7 @@ import pytest
 from tests.e2e import apps
 from tests.e2e.contract import Run
 from tests.e2e.house import House
+from workflows.iexec.ids import ZERO_ADDRESS
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def test_a_node_app_in_the_other_forms(house: House, project: Path, image: str, 
     assert run.outputs["push_secrets"] == {"pushed": []}
     folder = Path(run.outputs["result"]["folder"])
     expected = {"4": ["abc", "def", "g4"], "json": ["abc", "def", "gjs", "on"]}[form]
-    assert json.loads((folder / "chunks.json").read_text()) == {"dataset": None, "chunks": expected}
+    assert json.loads((folder / "chunks.json").read_text()) == {"dataset": ZERO_ADDRESS, "chunks": expected}
     [archive] = (project / ".creamtea" / "results").glob(f"{run.outputs['watch']['task'][:18]}*")
     with zipfile.ZipFile(
         archive
@@ -89,4 +90,4 @@ def test_a_dockerfile_of_ones_own_with_another_user(
     )
     assert house.engine.api.inspect_image(str(words[1]))["Config"]["User"] == user
     found = json.loads((Path(run.outputs["result"]["folder"]) / "chunks.json").read_text())
-    assert found["chunks"] == ["abc", "d"] and found["dataset"]
+    assert found["chunks"] == ["abc", "d"] and found["dataset"].strip("0x")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from workflows.core.failure import Missing
+from workflows.iexec.ids import ZERO_ADDRESS
 from workflows.scone import catalogue, dockerfile, samples
 from workflows.scone.project import look
 
@@ -120,8 +121,9 @@ def test_a_whole_task(ready, tmp_path, language):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_without_anything(ready, tmp_path, language):
-    ran = start(ready, language, tmp_path / "out")
+@pytest.mark.parametrize("given", [{}, {"IEXEC_DATASET_FILENAME": ZERO_ADDRESS}])
+def test_without_anything(ready, tmp_path, language, given):
+    ran = start(ready, language, tmp_path / "out", **given)
     assert (ran.returncode, ran.stderr) == (0, "")
     report = (tmp_path / "out" / "report.txt").read_text()
     assert report.startswith("Hello from the enclave\n")

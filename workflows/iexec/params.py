@@ -32,6 +32,11 @@ class Params:
     storage_proxy: str | None = None
     bulk_cid: str | None = None
 
+    @property
+    def brings_in(self) -> bool:
+        """Whether there is something to bring in before the app runs, beside a dataset."""
+        return bool(self.input_files) or self.bulk_cid is not None
+
     def to_mapping(self) -> dict[str, Any]:
         """The JSON object with SDK key names; what is at its default stays out."""
         document: dict[str, Any] = {}
@@ -126,7 +131,7 @@ def parse(text: str) -> Params:
             result_encryption=_flag(known.get("iexec_result_encryption", False)),
             storage_provider=_optional(known.get("iexec_result_storage_provider")),
             storage_proxy=_optional(known.get("iexec_result_storage_proxy")),
-            bulk_cid=_optional(known.get("bulk_cid")),
+            bulk_cid=bulk if (bulk := _optional(known.get("bulk_cid"))) and bulk.strip() else None,
         )
     except (ValueError, RecursionError):
         return Params(args=text)

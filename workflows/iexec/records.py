@@ -116,6 +116,11 @@ class Dataset:
     multiaddr: str
     checksum: str
 
+    @property
+    def has_place(self) -> bool:
+        """Whether it says where it is; iExec's servers ignore one that does not (`containsDataset`)."""
+        return bool(self.multiaddr.strip())
+
 
 @dataclass(frozen=True)
 class Workerpool:

@@ -198,7 +198,7 @@ def expected(form: Form, case: Case, name: str, key: str) -> dict[str, Any]:
     }
     required = {"IEXEC_PRE_COMPUTE_OUT": "/iexec_in", "IS_DATASET_REQUIRED": str(case.dataset).lower()}
     pre = JAVA | sign | ids | files | urls | required | (dataset if case.dataset else {})
-    address = DATASET if case.dataset else ""
+    address = DATASET if case.dataset else ZERO_ADDRESS
     app = (
         {
             "IEXEC_IN": "/iexec_in",

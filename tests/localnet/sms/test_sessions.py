@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from eth_account import Account
 
 from tests.localnet.sms.sms_world import (
     APP,
+    DATASET,
     KEY,
     MRENCLAVE,
     POOL,
@@ -126,6 +128,11 @@ def test_result_encryption_needs_the_key_of_the_beneficiary(on_sms: Run) -> None
         ("nonsense", "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
         (MRENCLAVE, "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
         ("{", "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
+        ("[]", "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
+        (json.dumps(JSON | {"more": 1}), "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
+        (json.dumps(JSON | {"framework": "OTHER"}), "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
+        (json.dumps(JSON | {"heapSize": "much"}), "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
+        (json.dumps(JSON | {"heapSize": {}}), "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
         (f"{KEY[1:]}|{TAG}|{MRENCLAVE}|run", "APP_COMPUTE_INVALID_ENCLAVE_CONFIG"),
         (f"{KEY}|{TAG}0|{MRENCLAVE}|run", "APP_COMPUTE_INVALID_ENCLAVE_CONFIG"),
         (f"{KEY}|{TAG}|{MRENCLAVE[:-1]}g|run", "APP_COMPUTE_INVALID_ENCLAVE_CONFIG"),
@@ -152,8 +159,57 @@ def test_what_else_is_refused_has_a_name_too(on_sms: Run) -> None:
         await sms.ready()
         sms.chain.change_deal(params='{"iexec_args":"x","bulk_cid":"QmBulk"}')
         assert await sms.session() == (500, {"error": "SECURE_SESSION_GENERATION_FAILED"})
+        name = "n" * 65
+        sms.chain.change_deal(params=json.dumps({"iexec_args": "x", "iexec_secrets": {"1": name}}))
+        assert await sms.session() == (500, {"error": "SECURE_SESSION_GENERATION_FAILED"})
         sms.chain.datasets.clear()
         assert await sms.session() == (500, {"error": "GET_TASK_DESCRIPTION_FAILED"})
+
+    on_sms(body)
+
+
+@pytest.mark.parametrize("uri", ["", " \t"])
+def test_a_dataset_without_a_place_is_ignored(on_sms: Run, uri: str) -> None:
+    """`TaskDescription.containsDataset`: no key is asked for, nothing is brought in."""
+
+    async def body(sms: Client) -> None:
+        assert await sms.web2("iexec-result-iexec-ipfs-token", "worker token", WORKER) == 204
+        sms.chain.datasets[DATASET] = replace(sms.chain.datasets[DATASET], multiaddr=uri)
+        services = (await document(sms))["services"]
+        assert [service["name"] for service in services] == ["app", "post-compute"]
+
+    on_sms(body)
+
+
+@pytest.mark.parametrize("cid", ["", " "])
+def test_a_blank_bulk_is_no_bulk(on_sms: Run, cid: str) -> None:
+    async def body(sms: Client) -> None:
+        await sms.ready()
+        sms.chain.change_deal(params=json.dumps({"iexec_args": "x", "bulk_cid": cid}))
+        assert (await document(sms))["services"][1]["command"].endswith(" x")
+
+    on_sms(body)
+
+
+def test_a_blank_key_of_a_dataset_is_a_key(on_sms: Run) -> None:
+    """Stored as empty, and handed on: the pre-compute says that it is missing."""
+
+    async def body(sms: Client) -> None:
+        assert await sms.web3(" ") == 204
+        assert await sms.web2("iexec-result-iexec-ipfs-token", "worker token", WORKER) == 204
+        assert (await document(sms))["services"][0]["environment"]["IEXEC_DATASET_KEY"] == ""
+
+    on_sms(body)
+
+
+def test_a_worker_may_write_its_address_as_it_likes(on_sms: Run) -> None:
+    async def body(sms: Client) -> None:
+        await sms.ready()
+        odd = "0x" + WORKER.address[2:].swapcase()
+        status, answer = await sms.session(workerWallet=odd)
+        assert status == 200, answer
+        environment = yaml.safe_load(sms.posted[-1])["services"][0]["environment"]
+        assert environment["SIGN_WORKER_ADDRESS"] == WORKER.address
 
     on_sms(body)
 

@@ -46,8 +46,8 @@ APP = r"""
 import hashlib, json, os, sys, time
 out, inp = os.environ["IEXEC_OUT"], os.environ["IEXEC_IN"]
 what = sys.argv[1] if len(sys.argv) > 1 else "ok"
-name = os.environ.get("IEXEC_DATASET_FILENAME") or ""
-data = open(os.path.join(inp, name), "rb").read() if name else b"nothing"
+name = os.environ["IEXEC_DATASET_FILENAME"]
+data = open(os.path.join(inp, name), "rb").read() if name.strip("0x") else b"nothing"
 print("read", len(data), "bytes", flush=True)
 if what == "crash":
     raise RuntimeError("the app's own words")

@@ -36,7 +36,7 @@ class Chain(Protocol):
 
 @dataclass(frozen=True)
 class TaskDescription:
-    """Everything of a task that decides over its session; `dataset` is None when the deal has none."""
+    """Everything of a task that decides over its session; `dataset` is None when there is none to bring in."""
 
     task: Task
     deal: Deal
@@ -57,7 +57,7 @@ class TaskDescription:
     @property
     def needs_pre_compute(self) -> bool:
         """Whether there is something to bring in."""
-        return self.dataset is not None or bool(self.params.input_files) or self.params.bulk_cid is not None
+        return self.dataset is not None or self.params.brings_in
 
 
 def describe(chain: Chain, taskid: str) -> TaskDescription:
@@ -70,4 +70,10 @@ def describe(chain: Chain, taskid: str) -> TaskDescription:
     dataset = chain.dataset(deal.dataset.address) if deal.has_dataset else None
     if deal.has_dataset and dataset is None:
         raise LookupError(f"the dataset of task {taskid} is not registered")
-    return TaskDescription(task=task, deal=deal, params=parse(deal.params), app=app, dataset=dataset)
+    return TaskDescription(
+        task=task,
+        deal=deal,
+        params=parse(deal.params),
+        app=app,
+        dataset=dataset if dataset and dataset.has_place else None,
+    )

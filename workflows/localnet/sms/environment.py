@@ -9,6 +9,9 @@ from workflows.localnet.sms.chain import TaskDescription
 from workflows.localnet.sms.store import Store
 
 _DROPBOX = "dropbox"
+_LONGEST_KEY = (
+    64  # of a requester's secret; iExec's SMS fails over a longer one (`TeeTaskComputeSecretHeader`)
+)
 _ENCRYPTION_KEY = "iexec-result-encryption-public-key"
 _DROPBOX_TOKEN = "iexec-result-dropbox-token"  # noqa: S105 - the name of a secret, not one
 _IPFS_TOKEN = "iexec-result-iexec-ipfs-token"  # noqa: S105
@@ -89,7 +92,7 @@ def _pre(store: Store, task: TaskDescription) -> dict[str, str]:
     }
     if task.dataset is not None:
         key = store.get("web3", task.dataset.address)
-        if not key:
+        if key is None:
             raise GenerationError(
                 "PRE_COMPUTE_GET_DATASET_SECRET_FAILED", f"Empty dataset secret - taskId: {task.id}"
             )
@@ -103,7 +106,7 @@ def _pre(store: Store, task: TaskDescription) -> dict[str, str]:
 
 
 def _app(store: Store, task: TaskDescription) -> dict[str, str]:
-    dataset = task.dataset.address if task.dataset is not None else ""
+    dataset = task.deal.dataset.address  # the zero address when there is none, as with the real service
     tokens = {
         "IEXEC_IN": "/iexec_in",
         "IEXEC_OUT": "/iexec_out",
@@ -122,6 +125,11 @@ def _app(store: Store, task: TaskDescription) -> dict[str, str]:
         tokens["IEXEC_APP_DEVELOPER_SECRET"] = tokens["IEXEC_APP_DEVELOPER_SECRET_1"] = secret
     # a secret that was never pushed is simply absent, as with the real service
     for n, name in task.params.secrets.items():
+        if not 1 <= len(name) <= _LONGEST_KEY:
+            raise GenerationError(
+                "SECURE_SESSION_GENERATION_FAILED",
+                f"Secret {n} of the request cannot have such a name - taskId: {task.id}",
+            )
         value = store.get("requester", task.deal.requester, name)
         if value is not None:
             tokens[f"IEXEC_REQUESTER_SECRET_{n}"] = value

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import sqlite3
 from collections.abc import Callable
 
 from aiohttp import web
 
 from workflows.iexec import challenge
+from workflows.iexec.params import SECRET_NAME
 from workflows.localnet.sms.answers import errors
 from workflows.localnet.sms.authorisation import signed_by
 from workflows.localnet.sms.chain import Chain
@@ -22,7 +22,6 @@ from workflows.localnet.sms.store import Kind, Store
 log = logging.getLogger(__name__)
 
 MAX_SIZE = 4096
-_KEY = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _BAD_KEY = "Secret key should contain at most 64 characters from [0-9A-Za-z-_]"
 _TOO_LARGE = "Secret size should not exceed 4 Kb"
 _EXISTS = "Secret already exists"
@@ -106,7 +105,7 @@ class SecretRoutes:
     async def has_requester(self, request: web.Request) -> web.Response:
         """204, 404, or 400 for a key that cannot be."""
         owner, key = request.match_info["owner"], request.match_info["key"]
-        if not _KEY.fullmatch(key):
+        if not SECRET_NAME.match(key):
             return errors(400, _BAD_KEY)
         there = await asyncio.to_thread(self._store.has, "requester", owner, key)
         return web.Response(status=204) if there else errors(404, _ABSENT)
@@ -117,7 +116,7 @@ class SecretRoutes:
         signature, value = await _signed_body(request)
         if not await _by_self(owner, lambda: challenge.requester(owner, key, value), signature):
             return errors(401, _UNAUTHORISED)
-        if not _KEY.fullmatch(key):
+        if not SECRET_NAME.match(key):
             return errors(400, _BAD_KEY)
         if _too_large(value):
             return errors(400, _TOO_LARGE)

@@ -10,16 +10,19 @@ from __future__ import annotations
 import json
 import secrets
 import string
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from workflows.localnet.sms.chain import Chain, TaskDescription, describe
 from workflows.localnet.sms.environment import Environments, GenerationError, environments
-from workflows.localnet.sms.properties import Pipeline, Stage, TeeServices
+from workflows.localnet.sms.properties import FRAMEWORKS, Pipeline, Stage, TeeServices
 from workflows.localnet.sms.store import Store
 from workflows.scone import session as cas
 from workflows.scone.fingerprint import Fingerprint, Form, InvalidFingerprint, form_of, parse
 
 FSPF_PATH = "/fspf.pb"
+_KEYS = {"framework", "provider", "version", "entrypoint", "heapSize", "fingerprint"}
 _ALPHABET = string.ascii_letters + string.digits
 # Simulated enclaves say of themselves that they run in debug mode: nothing protects their memory. What is
 # tolerated today an SMS is configured with; the template of 2021 had it written in.
@@ -92,9 +95,9 @@ def _fingerprint(value: bytes) -> tuple[Form, Fingerprint]:
     """NO_ENCLAVE_CONFIG: in none of the forms. INVALID_ENCLAVE_CONFIG: in one, and a part of it is wrong."""
     try:
         form = form_of(value)
-        if form == "json" and not isinstance(json.loads(value), dict):
-            raise ValueError("not an object")
-    except (InvalidFingerprint, ValueError, RecursionError):
+        if form == "json":
+            _readable(json.loads(value))
+    except (InvalidFingerprint, ValueError, TypeError, RecursionError):
         raise GenerationError(
             "APP_COMPUTE_NO_ENCLAVE_CONFIG", "Enclave configuration must not be null"
         ) from None
@@ -104,6 +107,17 @@ def _fingerprint(value: bytes) -> tuple[Form, Fingerprint]:
         raise GenerationError(
             "APP_COMPUTE_INVALID_ENCLAVE_CONFIG", f"Invalid enclave configuration: {error.message}"
         ) from None
+
+
+def _readable(record: Mapping[str, Any]) -> None:
+    """ValueError or TypeError for what Jackson makes no `TeeEnclaveConfiguration` of."""
+    if not record.keys() <= _KEYS:
+        raise ValueError("unknown key")
+    framework = record.get("framework", record.get("provider"))
+    if framework is not None and str(framework).upper() not in FRAMEWORKS:
+        raise ValueError("unknown framework")
+    if (heap := record.get("heapSize")) is not None:
+        int(heap)
 
 
 def _app(form: Form, fingerprint: Fingerprint, task: TaskDescription) -> _Enclave:

@@ -120,7 +120,7 @@ class TeeRoutes:
             self._store,
             self._services(),
             authorization.task,
-            address(authorization.worker),
+            address(authorization.worker.lower()),
             authorization.enclave_challenge,
         )
 

@@ -11,7 +11,7 @@ from workflows.core.step import Cancel
 from workflows.core.text import shorten
 from workflows.iexec import ids, tags
 from workflows.iexec.params import Params, parse
-from workflows.iexec.records import App, Deal, TaskStatus
+from workflows.iexec.records import App, Dataset, Deal, TaskStatus
 from workflows.iexec.signatures import signer_of
 from workflows.iexec.web import is_loopback
 from workflows.localnet.worker.enclaves import Enclaves
@@ -32,13 +32,14 @@ _DEFAULT_VERSION = "v5.9"
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be run, as the chain has it."""
+    """What is to be run, as the chain has it; `dataset` is None when there is none to bring in."""
 
     taskid: str
     index: int
     deal: Deal
     app: App
     params: Params
+    dataset: Dataset | None
     seconds: int
 
     @property
@@ -49,7 +50,7 @@ class Order:
     @property
     def needs_pre_compute(self) -> bool:
         """Whether something must be brought in."""
-        return self.deal.has_dataset or bool(self.params.input_files) or self.params.bulk_cid is not None
+        return self.dataset is not None or self.params.brings_in
 
 
 class Task:
@@ -116,9 +117,7 @@ class Task:
             self._room, phases, granted.session, expected, order.seconds, side, self._internet
         )
         try:
-            enclaves.run(
-                image, fingerprint.heap, pre=order.needs_pre_compute, pre_internet=self._outside(order)
-            )
+            enclaves.run(image, fingerprint.heap, pre=order.needs_pre_compute, pre_internet=_outside(order))
         finally:
             self._reports.forget(taskid)
         with phases.phase("finalize") as detail:
@@ -156,7 +155,10 @@ class Task:
         app, category = self._poco.app(deal.app.address), self._poco.category(deal.category)
         if app is None or category is None:
             raise Failed("the app or the category of the deal is not there", name="TASK_DESCRIPTION_INVALID")
-        return Order(taskid, index, deal, app, parse(deal.params), category.seconds)
+        dataset = self._poco.dataset(deal.dataset.address) if deal.has_dataset else None
+        if dataset and not dataset.has_place:
+            dataset = None
+        return Order(taskid, index, deal, app, parse(deal.params), dataset, category.seconds)
 
     def _finalize(self, phases: Phases, order: Order, granted: Granted, expected: Expected) -> str:
         computed = expected.computed or {}
@@ -229,12 +231,11 @@ class Task:
                 name="APP_IMAGE_DOWNLOAD_FAILED",
             ) from None
 
-    def _outside(self, order: Order) -> bool:
-        """Whether pre-compute has to leave the task network: for what a URL of the Internet names."""
-        urls = list(order.params.input_files)
-        if order.deal.has_dataset and (dataset := self._poco.dataset(order.deal.dataset.address)):
-            urls.append(dataset.multiaddr)
-        return any(url.startswith(("http://", "https://")) and not is_loopback(url) for url in urls)
+
+def _outside(order: Order) -> bool:
+    """Whether pre-compute has to leave the task network: for what a URL of the Internet names."""
+    urls = [*order.params.input_files, *([order.dataset.multiaddr] if order.dataset else [])]
+    return any(url.startswith(("http://", "https://")) and not is_loopback(url) for url in urls)
 
 
 def _fingerprint(app: App) -> tuple[Fingerprint, str]:
