@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from aiohttp import web
 from eth_account import Account
 
 from tests.iexec.sms_vectors import DEVELOPER, POOL
@@ -15,6 +16,7 @@ from workflows.core.failure import Failed
 from workflows.iexec import challenge, ids
 from workflows.iexec.records import App, Dataset, Deal, Resource, Task, TaskStatus
 from workflows.iexec.signatures import sign_digest
+from workflows.localnet.sms.incoming import operation_of
 from workflows.localnet.sms.properties import Pipeline, Stage, TeeServices
 from workflows.localnet.sms.server import Sms
 from workflows.scone.session import Session, parse
@@ -27,6 +29,8 @@ TASK, DEAL = "0x" + "11" * 32, "0x" + "22" * 32
 APP, DATASET, WORKERPOOL = (ids.address("0x" + digit * 40) for digit in "abc")
 KEY, TAG, MRENCLAVE = "3b" * 32, "b8" * 16, "54" * 32
 URL = "https://example.com/in put.txt"
+
+OF_ALL = (403, 413, 500)  # another server's name in Host, a body beyond all bounds, a database that fails
 
 STAGES = TeeServices(
     (
@@ -207,10 +211,20 @@ async def serve(folder: Path, chain: Ledger, body: Callable[[Client], Awaitable[
         posted.append(text)
         return "hash"
 
+    untold: list[tuple[str, str, int]] = []
+
+    async def told(request: web.Request, response: web.StreamResponse) -> None:
+        route = request.match_info.route
+        answers = operation_of(route.handler).answers or (response.status,)  # OPTIONS, and what is no route
+        if response.status not in (*answers, *OF_ALL):
+            untold.append((route.method, request.path, response.status))
+
     sms = Sms(folder, lambda: chain, post, tee=STAGES, **more)
+    sms.app.on_response_prepare.append(told)
     await sms.start()
     try:
         async with aiohttp.ClientSession() as http:
             await body(Client(http, sms.url, chain, posted))
     finally:
         await sms.stop()
+    assert not untold  # every answer is in /v3/api-docs

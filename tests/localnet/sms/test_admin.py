@@ -145,7 +145,11 @@ def test_what_is_no_storage_or_no_name_is_400_and_nothing_outside_exists(state: 
         (state / "backup" / "work" / "link").symlink_to(outside / "precious")
         name = "fileName=precious"
         for bad in ("zz", "f", "abc", hexed("\0"), hexed(" "), "ff", "%20"):
-            assert await admin(sms, "DELETE", f"/{bad}/delete-backup?{name}") == (400, "400: Bad Request")
+            status, text = await admin(sms, "DELETE", f"/{bad}/delete-backup?{name}")
+            assert (status, json.loads(text)["message"]) == (
+                400,
+                "A storage id is the hex of a folder's path.",
+            )
         for bad in ("", "fileName=", "fileName=%20", "fileName=..", "fileName=../outside/precious", "fileName=a%2Fb",
                     "fileName=backup.sql.key", "fileName=%00", "fileName=" + "x" * 200, "other=x"):  # fmt: skip
             for method, action in (("POST", "replicate"), ("POST", "restore"), ("DELETE", "delete")):

@@ -19,6 +19,7 @@ from aiohttp import web
 from workflows.core.failure import Failed
 from workflows.localnet.service import Handler
 from workflows.localnet.sms.backups import Backups, file_name, folder_name
+from workflows.localnet.sms.incoming import query, takes
 from workflows.localnet.vault import read_private
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ DISABLED = "This endpoint is disabled."
 UNAUTHORISED = "You are not authorized to access this endpoint."
 MAINTENANCE = "The server is temporarily unable to serve your request due to maintenance downtime"
 _CLOSED_MEANWHILE = ("tee", "secrets", "apps", "requesters")
+_ANSWERS = (200, 400, 401, 403, 404, 429, 500)
 _PATIENCE = 0.1  # seconds that an operation waits for the one before it
 
 
@@ -84,25 +86,35 @@ class AdminRoutes:
             return web.Response(status=503, text=MAINTENANCE)
         return await handler(request)
 
+    @takes(201, 401, 403, 429, 500, header=HEADER)
     async def backup(self, request: web.Request) -> web.Response:
         """A snapshot of the database."""
         return await self._do(self._backups.create, done=201)
 
+    @takes(*_ANSWERS, query=("fileName",), header=HEADER)
     async def replicate(self, request: web.Request) -> web.Response:
         """The snapshot copied to another folder of the storage."""
         place, name = _place(request, "storage"), _file(request, "fileName")
         return await self._do(lambda: self._backups.replicate(place, name))
 
+    @takes(*_ANSWERS, query=("fileName",), header=HEADER)
     async def restore(self, request: web.Request) -> web.Response:
         """The database as it was in a backup; secrets are out of service meanwhile."""
         place, name = _place(request, "storage"), _file(request, "fileName")
         return await self._do(lambda: self._backups.restore(place, name), closed=True)
 
+    @takes(*_ANSWERS, query=("fileName",), header=HEADER)
     async def delete(self, request: web.Request) -> web.Response:
         """A backup removed."""
         place, name = _place(request, "storage"), _file(request, "fileName")
         return await self._do(lambda: self._backups.delete(place, name))
 
+    @takes(
+        *_ANSWERS,
+        query=("sourceFileName",),
+        optional=("destinationFileName",),
+        header=HEADER,
+    )
     async def copy(self, request: web.Request) -> web.Response:
         """A backup copied from folder to folder, under the same name unless another is given."""
         place, name = _place(request, "storage"), _file(request, "sourceFileName")
@@ -148,11 +160,13 @@ def _place(request: web.Request, name: str) -> str:
     try:
         return folder_name(request.match_info[name])
     except ValueError:
-        raise web.HTTPBadRequest from None
+        raise web.HTTPBadRequest(text="A storage id is the hex of a folder's path.") from None
 
 
 def _file(request: web.Request, name: str) -> str:
     try:
-        return file_name(request.query.get(name, ""))
+        return file_name(query(request, name))
     except ValueError:
-        raise web.HTTPBadRequest from None
+        raise web.HTTPBadRequest(
+            text=f"'{name}' is a file name of letters, digits, dot, dash and underscore, and not that of a key."
+        ) from None

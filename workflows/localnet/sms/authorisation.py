@@ -16,6 +16,8 @@ from workflows.iexec.records import TaskStatus
 from workflows.iexec.signatures import signer_of
 from workflows.localnet.sms.chain import Chain
 
+_LAST_BYTES = ("1b", "1c")  # web3j takes no other
+
 
 class AuthorizationError(str, Enum):
     """The names that clients of the real service know."""
@@ -64,7 +66,9 @@ class WorkerpoolAuthorization:
 
 
 def signed_by(digest: str, signature: str, address: str) -> bool:
-    """Whether the key of `address` made the signature (65 bytes r‖s‖v); ERC-1271 wallets cannot."""
+    """Whether the key of `address` made the signature (65 bytes r‖s‖v, v 27 or 28); ERC-1271 wallets cannot."""
+    if not signature.lower().endswith(_LAST_BYTES):
+        return False
     signer = signer_of(digest, signature)
     return signer is not None and signer.lower() == address.lower()
 

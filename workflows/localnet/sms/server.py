@@ -7,29 +7,26 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from aiohttp import web
-
-from workflows.localnet.service import Handler, HttpService
+from workflows.localnet.service import HttpService
 from workflows.localnet.sms.admin_routes import AdminKey, AdminRoutes
 from workflows.localnet.sms.backups import Backups
 from workflows.localnet.sms.chain import Chain
 from workflows.localnet.sms.properties import TeeServices
 from workflows.localnet.sms.secret_routes import SecretRoutes
+from workflows.localnet.sms.spring import cross_origin, errors_as_documents
 from workflows.localnet.sms.status_routes import StatusRoutes
 from workflows.localnet.sms.store import Store
 from workflows.localnet.sms.tee_routes import PostSession, TeeRoutes
 
 PROVISIONING = "cas:18765"
 _HOUR = 3600
-_OPEN_TO_BROWSERS = ("/secrets/", "/apps/", "/requesters/")
 
 
 class Sms(HttpService):
     """`directory` is `<state>/sms`. `chain()` gives the blocking reads, called in a thread at the first need.
 
     `post_session(yaml)` hands a session to CAS (see `cas.client.CasClient.post`). `tee` may be replaced while
-    the server runs: the images of the stages can be built after the start. `cors` is the real service's open
-    door for browsers on the secret endpoints; what they take is signed. `key` encrypts what is stored, that in
+    the server runs: the images of the stages can be built after the start. `key` encrypts what is stored, that in
     `sms.key` unless given; `admin_key` opens /admin, that in `admin.key` unless given, and with neither it is
     closed. Backups are below `storage`, or else in `backup`.
     """
@@ -43,17 +40,15 @@ class Sms(HttpService):
         tee: TeeServices | None = None,
         provisioning: str = PROVISIONING,
         port: int = 0,
-        cors: bool = True,
         key: bytes | None = None,
         admin_key: str = "",
         storage: Path | None = None,
     ) -> None:
         super().__init__(port=port)
         self.tee = tee or TeeServices()
-        self._cors = cors
         self._store = Store(directory, key)
         self._cleaning: asyncio.Task[None] | None = None
-        self.app.middlewares.append(self._cross_origin)
+        self.app.middlewares.extend([cross_origin, errors_as_documents])
         self.app.add_routes(SecretRoutes(self._store, chain).table())
         routes = TeeRoutes(self._store, chain, lambda: self.tee, post_session, provisioning)
         self.app.add_routes(routes.table())
@@ -81,10 +76,3 @@ class Sms(HttpService):
         while True:
             await asyncio.to_thread(self._store.purge, int(time.time()))
             await asyncio.sleep(_HOUR)
-
-    @web.middleware
-    async def _cross_origin(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        response = await handler(request)
-        if self._cors and "Origin" in request.headers and request.path.startswith(_OPEN_TO_BROWSERS):
-            response.headers["Access-Control-Allow-Origin"] = "*"
-        return response

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
 from workflows.localnet.sms.answers import document
+from workflows.localnet.sms.incoming import operation_of, takes
 from workflows.localnet.sms.store import Store
 
 # The real service's names of what it counts (`SecretsConfig`), and our kinds of each.
@@ -37,19 +39,23 @@ class StatusRoutes:
             web.get("/v3/api-docs", self.api_docs),
         ]
 
+    @takes(200)
     async def version(self, request: web.Request) -> web.Response:
         """The version, and that nothing here is protected by SGX."""
         return web.Response(text=_version())
 
+    @takes(200)
     async def health(self, request: web.Request) -> web.Response:
         """That it is up."""
         return document({"status": "UP"})
 
+    @takes(200)
     async def metrics(self, request: web.Request) -> web.Response:
         """How many secrets and challenges there are, were at the start, and came since."""
         stored = await asyncio.to_thread(self._store.counts)
         return document({"secretsMetrics": {name: self._measured(name, stored) for name in _MEASURED}})
 
+    @takes(200)
     async def api_docs(self, request: web.Request) -> web.Response:
         """This surface as OpenAPI, read off the routes that are served."""
         paths: dict[str, dict[str, Any]] = {}
@@ -86,12 +92,24 @@ def _version() -> str:
 
 
 def _operation(path: str, route: web.AbstractRoute) -> dict[str, Any]:
-    names = re.findall(r"{(\w+)", path)
-    return {
+    operation = operation_of(route.handler)
+    parameters = [
+        *((name, "path", True) for name in re.findall(r"{(\w+)", path)),
+        *((name, "query", True) for name in operation.query),
+        *((name, "query", False) for name in operation.optional),
+        *([(operation.header, "header", True)] if operation.header else ()),
+    ]
+    document: dict[str, Any] = {
         "operationId": getattr(route.handler, "__name__", ""),
         "summary": (route.handler.__doc__ or "").partition("\n")[0],
         "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+            {"name": name, "in": place, "required": required, "schema": {"type": "string"}}
+            for name, place, required in parameters
         ],
-        "responses": {"default": {"description": "see docs/sms.md"}},
+        "responses": {
+            str(status): {"description": HTTPStatus(status).phrase} for status in operation.answers
+        },
     }
+    if operation.body:
+        document["requestBody"] = {"required": True, "content": {operation.body: {}}}
+    return document

@@ -14,6 +14,7 @@ from workflows.localnet.sms import answers
 from workflows.localnet.sms.authorisation import AuthorizationError, WorkerpoolAuthorization, check
 from workflows.localnet.sms.chain import Chain
 from workflows.localnet.sms.environment import GenerationError
+from workflows.localnet.sms.incoming import JSON, SIGNATURE, signature, takes
 from workflows.localnet.sms.properties import FRAMEWORK, FRAMEWORKS, TeeServices
 from workflows.localnet.sms.sessions import make
 from workflows.localnet.sms.store import Challenge, Store
@@ -51,15 +52,17 @@ class TeeRoutes:
             web.post("/tee/sessions", self.session),
         ]
 
+    @takes(200, 503)
     async def framework(self, request: web.Request) -> web.Response:
         """One framework an instance."""
         return answers.document(FRAMEWORK)
 
+    @takes(200, 400, 404, 409, 503)
     async def properties(self, request: web.Request) -> web.Response:
         """The stages of a version; without one, of the first that is configured."""
         framework = request.match_info["framework"].upper()
         if framework not in FRAMEWORKS:
-            return web.Response(status=400)
+            raise web.HTTPBadRequest(text=f"A framework is one of {', '.join(FRAMEWORKS)}.")
         services = self._services()
         pipeline = services.pipeline(request.match_info.get("version"))
         if pipeline is None:
@@ -68,13 +71,11 @@ class TeeRoutes:
             return web.Response(status=409)
         return answers.document(services.document(pipeline))
 
+    @takes(200, 400, 401, 404, 503, header=SIGNATURE)
     async def challenge(self, request: web.Request) -> web.Response:
         """The address of the task's enclave key, for the scheduler."""
-        signature = request.headers.get("Authorization")
-        if signature is None:
-            return web.Response(status=400)
         task = request.match_info["task"]
-        authorization = WorkerpoolAuthorization(task, "", "", signature)
+        authorization = WorkerpoolAuthorization(task, "", "", signature(request))
         if await asyncio.to_thread(lambda: check(self._chain(), authorization)):
             return web.Response(status=401)
         try:
@@ -84,16 +85,15 @@ class TeeRoutes:
             return web.Response(status=404)
         return web.Response(text=made.address)
 
+    @takes(200, 400, 401, 413, 500, 503, header=SIGNATURE, body=JSON)
     async def session(self, request: web.Request) -> web.Response:
         """A CAS session for a worker; what it holds is decided by the deal on the chain."""
-        signature = request.headers.get("Authorization")
+        signed = signature(request)
         try:
             authorization = WorkerpoolAuthorization.of(await read_json(request))
         except ValueError:
-            return web.Response(status=400)
-        if signature is None:
-            return web.Response(status=400)
-        if not await asyncio.to_thread(authorization.signed_by, signature, authorization.worker):
+            raise web.HTTPBadRequest(text="The body is not the JSON of an authorisation.") from None
+        if not await asyncio.to_thread(authorization.signed_by, signed, authorization.worker):
             return answers.error(401, "INVALID_AUTHORIZATION")
         refusal = await asyncio.to_thread(lambda: check(self._chain(), authorization))
         if refusal is not None:
