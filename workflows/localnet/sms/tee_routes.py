@@ -11,7 +11,7 @@ from aiohttp import web
 from workflows.iexec.ids import address
 from workflows.localnet.service import read_json
 from workflows.localnet.sms import answers
-from workflows.localnet.sms.authorisation import AuthorizationError, WorkerpoolAuthorization, check
+from workflows.localnet.sms.authorisation import WorkerpoolAuthorization, check
 from workflows.localnet.sms.chain import Chain
 from workflows.localnet.sms.environment import GenerationError
 from workflows.localnet.sms.incoming import JSON, SIGNATURE, signature, takes
@@ -97,7 +97,7 @@ class TeeRoutes:
             return answers.error(401, "INVALID_AUTHORIZATION")
         refusal = await asyncio.to_thread(lambda: check(self._chain(), authorization))
         if refusal is not None:
-            return answers.error(401, f"EXECUTION_NOT_AUTHORIZED_{AuthorizationError(refusal).value}")
+            return answers.error(401, f"EXECUTION_NOT_AUTHORIZED_{refusal.value}")
         try:
             made = await asyncio.to_thread(self._make, authorization)
             await self._store_session(render(made))
