@@ -19,7 +19,7 @@ from aiohttp import web
 from workflows.core.failure import Failed
 from workflows.localnet.service import Handler
 from workflows.localnet.sms.backups import Backups, file_name, folder_name
-from workflows.localnet.sms.incoming import query, takes
+from workflows.localnet.sms.incoming import Operation, query
 from workflows.localnet.vault import read_private
 
 log = logging.getLogger(__name__)
@@ -86,35 +86,30 @@ class AdminRoutes:
             return web.Response(status=503, text=MAINTENANCE)
         return await handler(request)
 
-    @takes(201, 401, 403, 429, 500, header=HEADER)
+    @Operation((201, 401, 403, 429, 500), header=HEADER)
     async def backup(self, request: web.Request) -> web.Response:
         """A snapshot of the database."""
         return await self._do(self._backups.create, done=201)
 
-    @takes(*_ANSWERS, query=("fileName",), header=HEADER)
+    @Operation(_ANSWERS, query=("fileName",), header=HEADER)
     async def replicate(self, request: web.Request) -> web.Response:
         """The snapshot copied to another folder of the storage."""
         place, name = _place(request, "storage"), _file(request, "fileName")
         return await self._do(lambda: self._backups.replicate(place, name))
 
-    @takes(*_ANSWERS, query=("fileName",), header=HEADER)
+    @Operation(_ANSWERS, query=("fileName",), header=HEADER)
     async def restore(self, request: web.Request) -> web.Response:
         """The database as it was in a backup; secrets are out of service meanwhile."""
         place, name = _place(request, "storage"), _file(request, "fileName")
         return await self._do(lambda: self._backups.restore(place, name), closed=True)
 
-    @takes(*_ANSWERS, query=("fileName",), header=HEADER)
+    @Operation(_ANSWERS, query=("fileName",), header=HEADER)
     async def delete(self, request: web.Request) -> web.Response:
         """A backup removed."""
         place, name = _place(request, "storage"), _file(request, "fileName")
         return await self._do(lambda: self._backups.delete(place, name))
 
-    @takes(
-        *_ANSWERS,
-        query=("sourceFileName",),
-        optional=("destinationFileName",),
-        header=HEADER,
-    )
+    @Operation(_ANSWERS, query=("sourceFileName",), optional=("destinationFileName",), header=HEADER)
     async def copy(self, request: web.Request) -> web.Response:
         """A backup copied from folder to folder, under the same name unless another is given."""
         place, name = _place(request, "storage"), _file(request, "sourceFileName")

@@ -16,7 +16,10 @@ TEXT, JSON = "text/plain", "application/json"
 
 @dataclass(frozen=True)
 class Operation:
-    """Statuses that a handler answers with, and what it takes beside its path; `body` is a media type."""
+    """A handler's decorator: statuses that it answers with, and what it takes beside its path.
+
+    `optional`: parameters of the query that may be missing. `body`: its media type.
+    """
 
     answers: tuple[int, ...] = ()
     query: tuple[str, ...] = ()
@@ -24,21 +27,10 @@ class Operation:
     header: str = ""
     body: str = ""
 
-
-def takes(
-    *answers: int,
-    query: tuple[str, ...] = (),
-    optional: tuple[str, ...] = (),
-    header: str = "",
-    body: str = "",
-) -> Callable[[F], F]:
-    """Note it of a handler."""
-
-    def mark(handler: F) -> F:
-        vars(handler)["operation"] = Operation(answers, query, optional, header, body)
+    def __call__(self, handler: F) -> F:
+        """Note it of a handler."""
+        vars(handler)["operation"] = self
         return handler
-
-    return mark
 
 
 def operation_of(handler: Any) -> Operation:

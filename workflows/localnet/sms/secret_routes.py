@@ -17,7 +17,7 @@ from workflows.iexec.params import SECRET_NAME
 from workflows.localnet.sms.answers import errors
 from workflows.localnet.sms.authorisation import signed_by
 from workflows.localnet.sms.chain import Chain
-from workflows.localnet.sms.incoming import SIGNATURE, TEXT, query, signature, takes, text
+from workflows.localnet.sms.incoming import SIGNATURE, TEXT, Operation, query, signature, text
 from workflows.localnet.sms.spring import options
 from workflows.localnet.sms.store import Kind, Store
 
@@ -62,14 +62,14 @@ class SecretRoutes:
             web.options(requester, options),
         ]
 
-    @takes(204, 400, 404, 503, query=("secretAddress",))
+    @Operation((204, 400, 404, 503), query=("secretAddress",))
     async def has_web3(self, request: web.Request) -> web.Response:
         """204 or 404."""
         address = query(request, "secretAddress")
         there = await asyncio.to_thread(self._store.has, "web3", address)
         return web.Response(status=204 if there else 404)
 
-    @takes(204, 400, 401, 409, 413, 503, query=("secretAddress",), header=SIGNATURE, body=TEXT)
+    @Operation((204, 400, 401, 409, 413, 503), query=("secretAddress",), header=SIGNATURE, body=TEXT)
     async def add_web3(self, request: web.Request) -> web.Response:
         """A dataset's key, once and for ever, by the owner of the dataset."""
         address = query(request, "secretAddress")
@@ -81,30 +81,34 @@ class SecretRoutes:
         added = await self._add("web3", address, "", value)
         return web.Response(status=204 if added else 409)
 
-    @takes(204, 400, 404, 503, query=("ownerAddress", "secretName"))
+    @Operation((204, 400, 404, 503), query=("ownerAddress", "secretName"))
     async def has_web2(self, request: web.Request) -> web.Response:
         """204 or 404."""
         owner, name = query(request, "ownerAddress"), query(request, "secretName")
         there = await asyncio.to_thread(self._store.has, "web2", owner, name)
         return web.Response(status=204 if there else 404)
 
-    @takes(204, 400, 401, 409, 413, 503, query=("ownerAddress", "secretName"), header=SIGNATURE, body=TEXT)
+    @Operation(
+        (204, 400, 401, 409, 413, 503), query=("ownerAddress", "secretName"), header=SIGNATURE, body=TEXT
+    )
     async def add_web2(self, request: web.Request) -> web.Response:
         """A named secret of a wallet."""
         return await self._put_web2(request, update=False)
 
-    @takes(204, 400, 401, 404, 413, 503, query=("ownerAddress", "secretName"), header=SIGNATURE, body=TEXT)
+    @Operation(
+        (204, 400, 401, 404, 413, 503), query=("ownerAddress", "secretName"), header=SIGNATURE, body=TEXT
+    )
     async def update_web2(self, request: web.Request) -> web.Response:
         """A new value for a named secret; the only kind that can change."""
         return await self._put_web2(request, update=True)
 
-    @takes(204, 404, 503)
+    @Operation((204, 404, 503))
     async def has_app(self, request: web.Request) -> web.Response:
         """204 or 404."""
         there = await asyncio.to_thread(self._store.has, "app", request.match_info["app"], "1")
         return web.Response(status=204) if there else errors(404, _ABSENT)
 
-    @takes(204, 400, 401, 409, 413, 503, header=SIGNATURE, body=TEXT)
+    @Operation((204, 400, 401, 409, 413, 503), header=SIGNATURE, body=TEXT)
     async def add_app(self, request: web.Request) -> web.Response:
         """The one secret of an app's developer, by the owner of the app."""
         address = request.match_info["app"].lower()
@@ -116,7 +120,7 @@ class SecretRoutes:
         added = await self._add("app", address, "1", value)
         return web.Response(status=204) if added else errors(409, _EXISTS)
 
-    @takes(204, 400, 404, 503)
+    @Operation((204, 400, 404, 503))
     async def has_requester(self, request: web.Request) -> web.Response:
         """204, 404, or 400 for a key that cannot be."""
         owner, key = request.match_info["owner"], request.match_info["key"]
@@ -125,7 +129,7 @@ class SecretRoutes:
         there = await asyncio.to_thread(self._store.has, "requester", owner, key)
         return web.Response(status=204) if there else errors(404, _ABSENT)
 
-    @takes(204, 400, 401, 409, 413, 503, header=SIGNATURE, body=TEXT)
+    @Operation((204, 400, 401, 409, 413, 503), header=SIGNATURE, body=TEXT)
     async def add_requester(self, request: web.Request) -> web.Response:
         """A requester's secret, by the requester. Oversize is 400 here, unlike everywhere else."""
         owner, key = request.match_info["owner"].lower(), request.match_info["key"]

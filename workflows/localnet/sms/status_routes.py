@@ -11,7 +11,7 @@ from typing import Any
 from aiohttp import web
 
 from workflows.localnet.sms.answers import document
-from workflows.localnet.sms.incoming import operation_of, takes
+from workflows.localnet.sms.incoming import Operation, operation_of
 from workflows.localnet.sms.store import Store
 
 # The real service's names of what it counts (`SecretsConfig`), and our kinds of each.
@@ -39,23 +39,23 @@ class StatusRoutes:
             web.get("/v3/api-docs", self.api_docs),
         ]
 
-    @takes(200)
+    @Operation((200,))
     async def version(self, request: web.Request) -> web.Response:
         """The version, and that nothing here is protected by SGX."""
         return web.Response(text=_version())
 
-    @takes(200)
+    @Operation((200,))
     async def health(self, request: web.Request) -> web.Response:
         """That it is up."""
         return document({"status": "UP"})
 
-    @takes(200)
+    @Operation((200,))
     async def metrics(self, request: web.Request) -> web.Response:
         """How many secrets and challenges there are, were at the start, and came since."""
         stored = await asyncio.to_thread(self._store.counts)
         return document({"secretsMetrics": {name: self._measured(name, stored) for name in _MEASURED}})
 
-    @takes(200)
+    @Operation((200,))
     async def api_docs(self, request: web.Request) -> web.Response:
         """This surface as OpenAPI, read off the routes that are served."""
         paths: dict[str, dict[str, Any]] = {}

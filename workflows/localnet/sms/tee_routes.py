@@ -14,7 +14,7 @@ from workflows.localnet.sms import answers
 from workflows.localnet.sms.authorisation import WorkerpoolAuthorization, check
 from workflows.localnet.sms.chain import Chain
 from workflows.localnet.sms.environment import GenerationError
-from workflows.localnet.sms.incoming import JSON, SIGNATURE, signature, takes
+from workflows.localnet.sms.incoming import JSON, SIGNATURE, Operation, signature
 from workflows.localnet.sms.properties import FRAMEWORK, FRAMEWORKS, TeeServices
 from workflows.localnet.sms.sessions import make
 from workflows.localnet.sms.store import Challenge, Store
@@ -52,12 +52,12 @@ class TeeRoutes:
             web.post("/tee/sessions", self.session),
         ]
 
-    @takes(200, 503)
+    @Operation((200, 503))
     async def framework(self, request: web.Request) -> web.Response:
         """One framework an instance."""
         return answers.document(FRAMEWORK)
 
-    @takes(200, 400, 404, 409, 503)
+    @Operation((200, 400, 404, 409, 503))
     async def properties(self, request: web.Request) -> web.Response:
         """The stages of a version; without one, of the first that is configured."""
         framework = request.match_info["framework"].upper()
@@ -71,7 +71,7 @@ class TeeRoutes:
             return web.Response(status=409)
         return answers.document(services.document(pipeline))
 
-    @takes(200, 400, 401, 404, 503, header=SIGNATURE)
+    @Operation((200, 400, 401, 404, 503), header=SIGNATURE)
     async def challenge(self, request: web.Request) -> web.Response:
         """The address of the task's enclave key, for the scheduler."""
         task = request.match_info["task"]
@@ -85,7 +85,7 @@ class TeeRoutes:
             return web.Response(status=404)
         return web.Response(text=made.address)
 
-    @takes(200, 400, 401, 413, 500, 503, header=SIGNATURE, body=JSON)
+    @Operation((200, 400, 401, 413, 500, 503), header=SIGNATURE, body=JSON)
     async def session(self, request: web.Request) -> web.Response:
         """A CAS session for a worker; what it holds is decided by the deal on the chain."""
         signed = signature(request)
