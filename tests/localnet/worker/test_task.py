@@ -169,6 +169,13 @@ def test_a_dataset_key_that_was_never_pushed(world: World, app: App, tmp_path: P
     assert "push" in end["hint"].lower() and states(records)["session"] == "failed"
 
 
+def test_a_dataset_without_a_place_is_not_brought_in(world: World, app: App, tmp_path: Path) -> None:
+    """iExec's servers ignore it, and the app does not find what it was promised."""
+    task, end, records = world.run(app, dataset=world.dataset(b"x", tmp_path, push=False, place=" "))
+    _refused(world, end, task, "APP_COMPUTE_FAILED", "FileNotFoundError")
+    assert states(records)["session"] == "done" and lines(records, "pre-compute") == []
+
+
 def test_a_result_key_that_is_missing(world: World, app: App) -> None:
     other = "0x" + "1234" * 10
     task, end, _ = world.run(app, result_encryption=True, beneficiary=other)

@@ -233,16 +233,23 @@ class World:
         receipt = self.poco.wait(transaction)
         return App(self.poco.deployed_address("app", receipt, transaction), image)
 
-    def dataset(self, content: bytes, folder: Path, *, push: bool = True, checksum: str | None = None) -> str:
+    def dataset(
+        self,
+        content: bytes,
+        folder: Path,
+        *,
+        push: bool = True,
+        checksum: str | None = None,
+        place: str | None = None,
+    ) -> str:
         """Encrypt, upload, register and (unless told not to) push the key; the dataset's address."""
         plain, encrypted = folder / "data", folder / "data.enc"
         plain.write_bytes(content)
         key = new_key()
         sealed = encrypt(plain, encrypted, key)
         stored = upload(self.storage.api.url, encrypted)
-        new = NewDataset(
-            self.owner.address, secrets.token_hex(4), f"/ipfs/{stored.cid}", checksum or sealed.checksum
-        )
+        place = f"/ipfs/{stored.cid}" if place is None else place
+        new = NewDataset(self.owner.address, secrets.token_hex(4), place, checksum or sealed.checksum)
         transaction = self.poco.deploy_dataset(new)
         self.poco.send(transaction)
         address = self.poco.deployed_address("dataset", self.poco.wait(transaction), transaction)
