@@ -7,6 +7,7 @@ checked against a list, so that a web page that points a name of its own here (D
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import logging
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LOOPBACK: Final = "127.0.0.1"
+PATIENCE = 20.0  # seconds in which a body has to come
 HOSTS: Final = frozenset(
     # loopback, then the names that the relay gives the services inside the task network
     {"127.0.0.1", "localhost", "[::1]", "cas", "las", "sms", "ipfs", "worker", "proxy"}
@@ -52,10 +54,18 @@ def _without_the_request(record: logging.LogRecord) -> bool:
 log.addFilter(_without_the_request)
 
 
+async def read_body(request: web.Request) -> bytes:
+    """The body of a request, 408 when it does not come: who stops in the middle holds nothing for ever."""
+    try:
+        return await asyncio.wait_for(request.read(), PATIENCE)
+    except asyncio.TimeoutError:
+        raise web.HTTPRequestTimeout from None
+
+
 async def read_json(request: web.Request) -> Any:
     """The JSON of a request's body, UTF-8 whatever the headers say. ValueError: it is none."""
     try:
-        return json.loads(await request.read())
+        return json.loads(await read_body(request))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 

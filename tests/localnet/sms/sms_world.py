@@ -30,7 +30,8 @@ APP, DATASET, WORKERPOOL = (ids.address("0x" + digit * 40) for digit in "abc")
 KEY, TAG, MRENCLAVE = "3b" * 32, "b8" * 16, "54" * 32
 URL = "https://example.com/in put.txt"
 
-OF_ALL = (403, 413, 500)  # another server's name in Host, a body beyond all bounds, a database that fails
+# another server's name in Host, a body that does not come or is beyond all bounds, a database that fails
+OF_ALL = (403, 408, 413, 500)
 
 STAGES = TeeServices(
     (

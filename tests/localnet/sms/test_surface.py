@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -12,6 +14,7 @@ from tests.iexec.sms_vectors import DEVELOPER
 from tests.localnet.sms.sms_world import APP, DATASET, REQUESTER, TASK, Client, Run
 from workflows.iexec import challenge
 from workflows.iexec.signatures import sign_digest
+from workflows.localnet import service
 
 EVIL = {"Origin": "https://evil.example"}
 OPEN = ("/secrets/web3", "/secrets/web2", f"/apps/{APP}/secrets", f"/requesters/{APP}/secrets/key")
@@ -51,6 +54,23 @@ def test_an_empty_body_and_one_that_is_no_json_are_told(on_sms: Run) -> None:
         assert (status, json.loads(text)["message"]) == (400, "Required request body is missing.")
         status, text = await sms.call("POST", "/tee/sessions", b"{", "0x")
         assert status == 400 and "JSON" in json.loads(text)["message"]
+
+    on_sms(body)
+
+
+@pytest.mark.parametrize("path", ["/tee/sessions", OPEN[2]])
+def test_a_body_that_does_not_come_is_not_waited_for(
+    on_sms: Run, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(service, "PATIENCE", 0.1)
+
+    async def body(sms: Client) -> None:
+        url = urlsplit(sms.url)
+        reader, writer = await asyncio.open_connection(url.hostname, url.port)
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: 0x\r\nContent-Length: 9\r\n\r\n"
+        writer.write(head.encode() + b"half")
+        assert (await asyncio.wait_for(reader.readline(), 5)).split()[1] == b"408"
+        writer.close()
 
     on_sms(body)
 

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 
 from aiohttp import web
 
+from workflows.localnet.service import read_body
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 SIGNATURE = "Authorization"
@@ -57,7 +59,7 @@ def signature(request: web.Request) -> str:
 
 async def text(request: web.Request) -> str:
     """The body as UTF-8, whatever its headers say."""
-    body = await request.read()
+    body = await read_body(request)
     if not body:
         raise web.HTTPBadRequest(text="Required request body is missing.")
     return body.decode("utf-8", "replace")
