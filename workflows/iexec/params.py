@@ -13,6 +13,12 @@ from workflows.core.failure import Failed
 from workflows.core.text import clean, shorten
 
 STORAGE_PROVIDERS = ("ipfs", "dropbox")
+# SDKs until 5 wrote them, and the servers of then (iexec-common 5.3, DealParams) read them.
+_OF_2021 = (
+    "iexec_developer_logger",
+    "iexec_tee_post_compute_image",
+    "iexec_tee_post_compute_fingerprint",
+)
 SECRET_NAME = re.compile(r"[0-9A-Za-z_-]{1,64}\Z")
 _URL = re.compile(r"https?://[^\s/]+\S*\Z")
 
@@ -107,15 +113,20 @@ def parse_strict(text: str, *, tee: bool = True) -> Params:
     return validate(document, tee=tee)
 
 
-def parse(text: str) -> Params:
+def parse(text: str, fingerprint: bytes = b"") -> Params:
     """The parameters as the servers read them: a text that is not the JSON they know is the arguments.
 
-    An unknown key makes it "not the JSON they know". Numbers of secrets that are no positive integer are
-    dropped, as the SMS does.
+    An unknown key makes it "not the JSON they know"; for the `fingerprint` of an app in one of the forms with
+    bars, the servers of 2021 knew three more. What stands behind the JSON is not read, and numbers of secrets that
+    are no positive integer are dropped, as the SMS does.
     """
     try:
-        document = json.loads(text)
-        if not isinstance(document, dict) or not set(document) <= set(_READERS):
+        document, _ = _JACKSON.raw_decode(text.lstrip(" \t\r\n"))
+        if not isinstance(document, dict):
+            raise ValueError("not the document")
+        if fingerprint and not fingerprint.startswith(b"{"):
+            document = {key: value for key, value in document.items() if key not in _OF_2021}
+        if not set(document) <= set(_READERS):
             raise ValueError("not the document")
         known = {key: value for key, value in document.items() if value is not None}
         secrets = known.get("iexec_secrets", {})
@@ -126,7 +137,7 @@ def parse(text: str) -> Params:
             args=_scalar(known.get("iexec_args", "")),
             input_files=tuple(_scalar(item) for item in files),
             secrets=MappingProxyType(
-                {int(key): _scalar(name) for key, name in secrets.items() if _is_number(key)}
+                {int(key): _secret_name(name) for key, name in secrets.items() if _is_number(key)}
             ),
             result_encryption=_flag(known.get("iexec_result_encryption", False)),
             storage_provider=_optional(known.get("iexec_result_storage_provider")),
@@ -147,16 +158,20 @@ def _bad(key: str, why: str) -> Failed:
 
 
 def _is_number(key: str) -> bool:
-    """Whether a secret's key is a positive decimal integer."""
-    return key.isascii() and key.isdecimal() and len(key) <= 9 and int(key) > 0
+    """Whether a secret's key is a positive decimal integer of Java, written as Java would write it."""
+    return re.fullmatch("[1-9][0-9]{0,9}", key) is not None and int(key) < 1 << 31
 
 
 def _scalar(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, str | int | float):
+    if isinstance(value, str | int):
         return str(value)
     raise ValueError("not a text")
+
+
+def _secret_name(value: Any) -> str:
+    return "" if value is None else _scalar(value)  # a name that no secret has
 
 
 def _optional(value: Any) -> str | None:
@@ -166,9 +181,20 @@ def _optional(value: Any) -> str | None:
 def _flag(value: Any) -> bool:
     if isinstance(value, bool | int):
         return bool(value)
-    if isinstance(value, str) and value.strip() in ("true", "false", ""):
-        return value.strip() == "true"
+    if isinstance(value, str) and value.strip() in _FLAGS:
+        return _FLAGS[value.strip()]
     raise ValueError("not a boolean")
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)  # NaN and its like are no JSON
+
+
+# Numbers with a point stay as they are written: where a text is wanted, Jackson takes them so.
+_JACKSON = json.JSONDecoder(parse_float=str, parse_constant=_no_constant)
+_FLAGS = {
+    name: name.lower() == "true" for name in ("true", "True", "TRUE", "false", "False", "FALSE", "", "null")
+}
 
 
 def _read_text(key: str, value: Any) -> str:

@@ -28,6 +28,13 @@ ENCLAVE = ids.address("0x" + "ee" * 20)
 TASK, DEAL = "0x" + "11" * 32, "0x" + "22" * 32
 APP, DATASET, WORKERPOOL = (ids.address("0x" + digit * 40) for digit in "abc")
 KEY, TAG, MRENCLAVE = "3b" * 32, "b8" * 16, "54" * 32
+CONFIG = {
+    "framework": "SCONE",
+    "version": "v5",
+    "entrypoint": "python3 /app/app.py",
+    "heapSize": 1 << 30,
+    "fingerprint": MRENCLAVE,
+}
 URL = "https://example.com/in put.txt"
 
 # another server's name in Host, a body that does not come or is beyond all bounds, a database that fails

@@ -127,8 +127,8 @@ async def conversation(folder: Path, poco: Poco, accounts: Any, app: str, datase
                 "|".join((enclave.fspf_key or "", enclave.fspf_tag or "", *enclave.mrenclaves)) == FINGERPRINT
             )
             assert pre.environment["IEXEC_DATASET_KEY"] == "key"
-            assert pre.environment["IEXEC_DATASET_URL"] == f"/ipfs/{CID}"
-            assert enclave.environment["IEXEC_DATASET_ADDRESS"] == dataset
+            assert pre.environment["IEXEC_DATASET_URL"] == f"https://gateway.ipfs.io/ipfs/{CID}"
+            assert enclave.environment["IEXEC_DATASET_ADDRESS"] == dataset.lower()
             assert enclave.environment["IEXEC_APP_DEVELOPER_SECRET"] == "app secret"
             assert enclave.environment["IEXEC_REQUESTER_SECRET_1"] == "my secret"
     finally:

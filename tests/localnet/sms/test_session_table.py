@@ -1,7 +1,8 @@
 """The session of every kind of deal, whole: each form of the fingerprint with each thing that a deal may ask for.
 
 The expected documents are written from iexec-sms: `SconeSessionMakerService` and `SecretSessionBaseService` of
-2026 for the JSON form, `palaemonTemplate.vm` of May 2021 (ce7e6fe1) for three and four parts.
+2026 for the JSON form, `palaemonTemplate.vm` and `PalaemonSessionService` of May 2021 (ce7e6fe1, with iexec-common
+e7ead64) for three and four parts. What an old app has more than then are secrets, and the worker's storage token.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from eth_account import Account
 
 from tests.localnet.sms.sms_world import (
     APP,
+    CONFIG,
     DATASET,
     DEAL,
     KEY,
@@ -40,13 +42,17 @@ JAVA = {
     "LD_LIBRARY_PATH": "/opt/java/openjdk/lib/server:/opt/java/openjdk/lib:/opt/java/openjdk/../lib",
     "JAVA_TOOL_OPTIONS": "-Xmx256m",
 }
+JAVA_11 = {
+    "LD_LIBRARY_PATH": "/usr/lib/jvm/java-11-openjdk/lib/server:/usr/lib/jvm/java-11-openjdk/lib"
+    ":/usr/lib/jvm/java-11-openjdk/../lib",
+    "JAVA_TOOL_OPTIONS": "-Xmx256m",
+}
 BENEFICIARY = Account.create()
 ENTRYPOINT = 'python3 /app/app.py "in quotes"'
 
 
 def config(version: str) -> str:
-    fields = {"framework": "SCONE", "version": version, "entrypoint": ENTRYPOINT, "heapSize": 1 << 30}
-    return json.dumps(fields | {"fingerprint": MRENCLAVE})
+    return json.dumps(CONFIG | {"version": version, "entrypoint": ENTRYPOINT})
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,7 @@ async def everything(sms: Client) -> None:
         await push(sms)
 
 
-WANTED = {"1": "first", "2": "never pushed", "3": "third", "0": "first", "x": "first"}
+WANTED = {"1": "first", "2": "never pushed", "3": "third", "0": "first", "x": "first", "01": "first"}
 NO_TOKEN = {"RESULT_STORAGE_PROVIDER": "", "RESULT_STORAGE_PROXY": "", "RESULT_STORAGE_TOKEN": ""}
 ENCRYPTED = {"RESULT_ENCRYPTION": "true", "RESULT_ENCRYPTION_PUBLIC_KEY": "UEVN"}
 REQUESTED = {"IEXEC_REQUESTER_SECRET_1": "1e5", "IEXEC_REQUESTER_SECRET_3": "a: 'b'\n\t#c"}
@@ -173,9 +179,8 @@ CASES = {
 }
 
 
-def expected(form: Form, case: Case, name: str, key: str) -> dict[str, Any]:
-    """The document; `name` and the task's private `key` are what the SMS makes up."""
-    command = " ".join(part for part in (form.entrypoint, case.args.strip() and case.args) if part)
+def environments_today(case: Case, key: str) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Environments of pre-compute, app and post-compute, as now."""
     sign = {
         "IEXEC_TASK_ID": TASK,
         "SIGN_WORKER_ADDRESS": WORKER.address,
@@ -185,51 +190,93 @@ def expected(form: Form, case: Case, name: str, key: str) -> dict[str, Any]:
     files = {"IEXEC_INPUT_FILES_NUMBER": str(len(case.files))}
     if case.files:
         files["IEXEC_INPUT_FILES_FOLDER"] = "/iexec_in"
-    numbered = list(enumerate(case.files, 1))
-    urls = {f"IEXEC_INPUT_FILE_URL_{n}": url for n, url in numbered}
-    names = {
-        f"IEXEC_INPUT_FILE_NAME_{n}": "0x" + hashlib.sha256(url.encode()).hexdigest() for n, url in numbered
-    }
     dataset = {
         "IEXEC_DATASET_KEY": "dataset key",
         "IEXEC_DATASET_URL": "/ipfs/QmData",
         "IEXEC_DATASET_CHECKSUM": "0x" + "cc" * 32,
-        "IEXEC_DATASET_FILENAME": DATASET,
+        "IEXEC_DATASET_FILENAME": DATASET.lower(),
     }
     required = {"IEXEC_PRE_COMPUTE_OUT": "/iexec_in", "IS_DATASET_REQUIRED": str(case.dataset).lower()}
-    pre = JAVA | sign | ids | files | urls | required | (dataset if case.dataset else {})
-    address = DATASET if case.dataset else ZERO_ADDRESS
-    app = (
-        {
-            "IEXEC_IN": "/iexec_in",
-            "IEXEC_OUT": "/iexec_out",
-            "IEXEC_BOT_SIZE": "2",
-            "IEXEC_BOT_FIRST_INDEX": "3",
-            "IEXEC_BOT_TASK_INDEX": "4",
-            "IEXEC_DATASET_ADDRESS": address,
-            "IEXEC_DATASET_FILENAME": address,
-        }
-        | ids
-        | files
-        | names
-        | case.app
+    address = DATASET.lower() if case.dataset else ZERO_ADDRESS
+    names = {"IEXEC_DATASET_ADDRESS": address, "IEXEC_DATASET_FILENAME": address}
+    return (
+        JAVA | sign | ids | files | urls(case) | required | (dataset if case.dataset else {}),
+        BAG | ids | files | names | numbered("IEXEC_INPUT_FILE_NAME_", map(hashed, case.files)) | case.app,
+        JAVA | sign | RESULT | case.post,
     )
-    results = {
-        "RESULT_ENCRYPTION": "false",
-        "RESULT_ENCRYPTION_PUBLIC_KEY": "",
-        "RESULT_STORAGE_CALLBACK": "false",
-        "RESULT_STORAGE_PROVIDER": "ipfs",
-        "RESULT_STORAGE_PROXY": "",
-        "RESULT_STORAGE_TOKEN": "worker token",
+
+
+def environments_of_2021(case: Case, key: str) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """The same as in May 2021."""
+    shared = {
+        "IEXEC_TASK_ID": TASK,
+        "IEXEC_DATASET_FILENAME": "data" if case.dataset else "",
+        "IEXEC_INPUT_FILES_NUMBER": str(len(case.files)),
+        "IEXEC_INPUT_FILES_FOLDER": "/iexec_in",
     }
+    dataset = {
+        "IEXEC_PRE_COMPUTE_OUT": "/iexec_in",
+        "IS_DATASET_REQUIRED": str(case.dataset).lower(),
+        "IEXEC_DATASET_KEY": "dataset key" if case.dataset else "",
+        "IEXEC_DATASET_URL": "https://gateway.ipfs.io/ipfs/QmData" if case.dataset else "",
+        "IEXEC_DATASET_CHECKSUM": "0x" + "cc" * 32 if case.dataset else "",
+    }
+    address = {"IEXEC_DATASET_ADDRESS": DATASET.lower() if case.dataset else ""}
+    names = numbered("IEXEC_INPUT_FILE_NAME_", (url.rpartition("/")[2] for url in case.files))
+    results = RESULT | case.post
+    for flag in ("RESULT_ENCRYPTION", "RESULT_STORAGE_CALLBACK"):
+        results[flag] = "yes" if results[flag] == "true" else "no"
+    if results["RESULT_STORAGE_PROXY"] == "http://of-the-pool":
+        results["RESULT_STORAGE_PROXY"] = ""  # pools name one since 2024
+    sign = {
+        "RESULT_TASK_ID": TASK,
+        "RESULT_SIGN_WORKER_ADDRESS": WORKER.address,
+        "RESULT_SIGN_TEE_CHALLENGE_PRIVATE_KEY": key,
+    }
+    return (
+        JAVA_11 | shared | dataset | urls(case),
+        BAG | shared | address | names | case.app,
+        JAVA_11 | results | sign,
+    )
+
+
+BAG = {
+    "IEXEC_IN": "/iexec_in",
+    "IEXEC_OUT": "/iexec_out",
+    "IEXEC_BOT_SIZE": "2",
+    "IEXEC_BOT_FIRST_INDEX": "3",
+    "IEXEC_BOT_TASK_INDEX": "4",
+}
+RESULT = {
+    "RESULT_ENCRYPTION": "false",
+    "RESULT_ENCRYPTION_PUBLIC_KEY": "",
+    "RESULT_STORAGE_CALLBACK": "false",
+    "RESULT_STORAGE_PROVIDER": "ipfs",
+    "RESULT_STORAGE_PROXY": "",
+    "RESULT_STORAGE_TOKEN": "worker token",
+}
+
+
+def numbered(prefix: str, values: Iterable[str]) -> dict[str, str]:
+    return {f"{prefix}{n}": value for n, value in enumerate(values, 1)}
+
+
+def urls(case: Case) -> dict[str, str]:
+    return numbered("IEXEC_INPUT_FILE_URL_", case.files)
+
+
+def hashed(url: str) -> str:
+    return "0x" + hashlib.sha256(url.encode()).hexdigest()
+
+
+def expected(form: Form, case: Case, name: str, key: str) -> dict[str, Any]:
+    """The document; `name` and the task's private `key` are what the SMS makes up."""
+    command = " ".join(part for part in (form.entrypoint, case.args.strip() and case.args) if part)
+    pre, app, post = (environments_today if form.current else environments_of_2021)(case, key)
     shield = {} if form.current else {"fspf_path": "/fspf.pb", "fspf_key": KEY, "fspf_tag": TAG}
     enclaves = {
         "app": (stage(MRENCLAVE, command, **shield), app, ("iexec_in", "iexec_out")),
-        "post-compute": (
-            form.stages[1],
-            JAVA | sign | results | case.post,
-            ("iexec_out", "post-compute-tmp"),
-        ),
+        "post-compute": (form.stages[1], post, ("iexec_out", "post-compute-tmp")),
     }
     if case.dataset or case.files:
         enclaves = {"pre-compute": (form.stages[0], pre, ("iexec_in",))} | enclaves
@@ -297,7 +344,8 @@ def test_the_session_is_the_one_that_iexecs_sms_makes(on_sms: Run, case: str) ->
             session = await sms.made()
             made = yaml.safe_load(sms.posted[-1])
             assert re.fullmatch("[0-9A-Za-z]{10}0000" + TASK, made["name"])
-            key = made["services"][-1]["environment"]["SIGN_TEE_CHALLENGE_PRIVATE_KEY"]
+            prefix = "" if form.current else "RESULT_"
+            key = made["services"][-1]["environment"][f"{prefix}SIGN_TEE_CHALLENGE_PRIVATE_KEY"]
             assert re.fullmatch("0x[0-9a-f]{64}", key)
             assert made == expected(form, asked, made["name"], key), name
             assert session.service("app") is not None

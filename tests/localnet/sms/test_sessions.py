@@ -12,6 +12,7 @@ from eth_account import Account
 
 from tests.localnet.sms.sms_world import (
     APP,
+    CONFIG,
     DATASET,
     KEY,
     MRENCLAVE,
@@ -25,14 +26,6 @@ from tests.localnet.sms.sms_world import (
 )
 from workflows.iexec import challenge
 from workflows.iexec.signatures import sign_digest
-
-JSON = {
-    "framework": "SCONE",
-    "version": "v5",
-    "entrypoint": "python3 /app/app.py",
-    "heapSize": 1 << 30,
-    "fingerprint": MRENCLAVE,
-}
 
 
 async def document(sms: Client) -> dict[str, Any]:
@@ -84,6 +77,7 @@ def storage(made: dict[str, Any]) -> tuple[str, str, str, str]:
 
 def test_result_storage(on_sms: Run) -> None:
     async def body(sms: Client) -> None:
+        sms.chain.register(json.dumps(CONFIG))
         assert await sms.web3("dataset key") == 204
         assert await sms.session() == (500, {"error": "POST_COMPUTE_GET_STORAGE_TOKENS_FAILED"})
         assert await sms.web2("iexec-result-iexec-ipfs-token", "mine") == 204
@@ -103,6 +97,70 @@ def test_result_storage(on_sms: Run) -> None:
     on_sms(body)
 
 
+def test_an_old_app_stores_with_the_token_of_the_requester(on_sms: Run) -> None:
+    async def body(sms: Client) -> None:
+        await sms.ready()  # the worker brings a token: it does where the requester has none
+        assert storage(await document(sms)) == ("no", "ipfs", "", "worker token")
+        assert await sms.web2("iexec-result-iexec-ipfs-token", "mine") == 204
+        assert await sms.web2("iexec-result-iexec-result-proxy-url", "http://proxy:13200", POOL) == 204
+        assert storage(await document(sms)) == ("no", "ipfs", "", "mine")
+
+    on_sms(body)
+
+
+def test_a_dataset_without_a_name_is_called_by_its_address(on_sms: Run) -> None:
+    async def body(sms: Client) -> None:
+        await sms.ready()
+        sms.chain.datasets[DATASET] = replace(
+            sms.chain.datasets[DATASET], name="", multiaddr="https://example.com/data.enc"
+        )
+        pre, app, _ = (service["environment"] for service in (await document(sms))["services"])
+        assert pre["IEXEC_DATASET_FILENAME"] == app["IEXEC_DATASET_FILENAME"] == DATASET.lower()
+        assert pre["IEXEC_DATASET_URL"] == "https://example.com/data.enc"
+
+    on_sms(body)
+
+
+def test_input_files_of_an_old_app_have_the_last_part_of_their_url(on_sms: Run) -> None:
+    urls = ["https://a.org/x/in.csv?v=1#2", "https://a.org/x/", "ftp://a.org/C:\\data\\file", "name"]
+
+    async def body(sms: Client) -> None:
+        await sms.ready()
+        sms.chain.change_deal(params=json.dumps({"iexec_args": "x", "iexec_input_files": urls}))
+        app = (await document(sms))["services"][1]["environment"]
+        assert [app[f"IEXEC_INPUT_FILE_NAME_{n}"] for n in (1, 2, 3, 4)] == [
+            "in.csv?v=1#2",
+            "",
+            "file",
+            "name",
+        ]
+
+    on_sms(body)
+
+
+def test_params_of_the_first_clients_are_understood_for_old_apps_only(on_sms: Run) -> None:
+    params = '{"iexec_args":"Alice","iexec_developer_logger":true,"iexec_tee_post_compute_image":"i"}'
+
+    async def body(sms: Client) -> None:
+        await sms.ready()
+        sms.chain.change_deal(params=params)
+        assert (await document(sms))["services"][1]["command"] == "python3 /app/app.py Alice"
+        sms.chain.register(json.dumps(CONFIG))
+        assert (await document(sms))["services"][1]["command"] == f"python3 /app/app.py {params}"
+
+    on_sms(body)
+
+
+@pytest.mark.parametrize("name", ["", None, "n" * 65])
+def test_a_name_that_no_secret_can_have_ends_the_session(on_sms: Run, name: str | None) -> None:
+    async def body(sms: Client) -> None:
+        await sms.ready()
+        sms.chain.change_deal(params=json.dumps({"iexec_args": "x", "iexec_secrets": {"1": name}}))
+        assert await sms.session() == (500, {"error": "SECURE_SESSION_GENERATION_FAILED"})
+
+    on_sms(body)
+
+
 def test_result_encryption_needs_the_key_of_the_beneficiary(on_sms: Run) -> None:
     async def body(sms: Client) -> None:
         await sms.ready()
@@ -115,7 +173,7 @@ def test_result_encryption_needs_the_key_of_the_beneficiary(on_sms: Run) -> None
         assert await sms.session() == (500, refusal)
         assert await sms.web2("iexec-result-encryption-public-key", "PEM", beneficiary) == 204
         environment = (await document(sms))["services"][-1]["environment"]
-        assert environment["RESULT_ENCRYPTION"] == "true"
+        assert environment["RESULT_ENCRYPTION"] == "yes"
         assert environment["RESULT_ENCRYPTION_PUBLIC_KEY"] == "PEM"
 
     on_sms(body)
@@ -129,18 +187,18 @@ def test_result_encryption_needs_the_key_of_the_beneficiary(on_sms: Run) -> None
         (MRENCLAVE, "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
         ("{", "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
         ("[]", "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
-        (json.dumps(JSON | {"more": 1}), "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
-        (json.dumps(JSON | {"framework": "OTHER"}), "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
-        (json.dumps(JSON | {"heapSize": "much"}), "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
-        (json.dumps(JSON | {"heapSize": {}}), "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
+        (json.dumps(CONFIG | {"more": 1}), "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
+        (json.dumps(CONFIG | {"framework": "OTHER"}), "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
+        (json.dumps(CONFIG | {"heapSize": "much"}), "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
+        (json.dumps(CONFIG | {"heapSize": {}}), "APP_COMPUTE_NO_ENCLAVE_CONFIG"),
         (f"{KEY[1:]}|{TAG}|{MRENCLAVE}|run", "APP_COMPUTE_INVALID_ENCLAVE_CONFIG"),
         (f"{KEY}|{TAG}0|{MRENCLAVE}|run", "APP_COMPUTE_INVALID_ENCLAVE_CONFIG"),
         (f"{KEY}|{TAG}|{MRENCLAVE[:-1]}g|run", "APP_COMPUTE_INVALID_ENCLAVE_CONFIG"),
         (f"{KEY}|{TAG}|{MRENCLAVE}|", "APP_COMPUTE_INVALID_ENCLAVE_CONFIG"),
-        (json.dumps(JSON | {"version": "v9"}), "APP_COMPUTE_INVALID_ENCLAVE_CONFIG"),
-        (json.dumps(JSON | {"heapSize": 0}), "APP_COMPUTE_INVALID_ENCLAVE_CONFIG"),
-        (json.dumps(JSON | {"entrypoint": ""}), "APP_COMPUTE_INVALID_ENCLAVE_CONFIG"),
-        (json.dumps(JSON | {"fingerprint": "ab"}), "APP_COMPUTE_INVALID_ENCLAVE_CONFIG"),
+        (json.dumps(CONFIG | {"version": "v9"}), "APP_COMPUTE_INVALID_ENCLAVE_CONFIG"),
+        (json.dumps(CONFIG | {"heapSize": 0}), "APP_COMPUTE_INVALID_ENCLAVE_CONFIG"),
+        (json.dumps(CONFIG | {"entrypoint": ""}), "APP_COMPUTE_INVALID_ENCLAVE_CONFIG"),
+        (json.dumps(CONFIG | {"fingerprint": "ab"}), "APP_COMPUTE_INVALID_ENCLAVE_CONFIG"),
     ],
 )
 def test_a_fingerprint_that_is_none_has_a_name(on_sms: Run, fingerprint: str, error: str) -> None:
@@ -158,9 +216,6 @@ def test_what_else_is_refused_has_a_name_too(on_sms: Run) -> None:
         assert await sms.session() == (500, {"error": "PRE_COMPUTE_GET_DATASET_SECRET_FAILED"})
         await sms.ready()
         sms.chain.change_deal(params='{"iexec_args":"x","bulk_cid":"QmBulk"}')
-        assert await sms.session() == (500, {"error": "SECURE_SESSION_GENERATION_FAILED"})
-        name = "n" * 65
-        sms.chain.change_deal(params=json.dumps({"iexec_args": "x", "iexec_secrets": {"1": name}}))
         assert await sms.session() == (500, {"error": "SECURE_SESSION_GENERATION_FAILED"})
         sms.chain.datasets.clear()
         assert await sms.session() == (500, {"error": "GET_TASK_DESCRIPTION_FAILED"})

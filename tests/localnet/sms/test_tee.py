@@ -8,7 +8,18 @@ from typing import Any
 
 import pytest
 
-from tests.localnet.sms.sms_world import DEAL, ENCLAVE, POOL, STAGES, TASK, WORKER, Client, Run, challenged
+from tests.localnet.sms.sms_world import (
+    CONFIG,
+    DEAL,
+    ENCLAVE,
+    POOL,
+    STAGES,
+    TASK,
+    WORKER,
+    Client,
+    Run,
+    challenged,
+)
 from workflows.iexec import challenge
 from workflows.iexec.ids import ZERO_HASH
 from workflows.iexec.records import TaskStatus
@@ -197,6 +208,7 @@ def test_deal_is_the_one_of_the_task(on_sms: Run) -> None:
 
     async def body(sms: Client) -> None:
         await sms.ready()
+        sms.chain.register(json.dumps(CONFIG))
         status, _ = await sms.session(dealId="0x" + "99" * 32, taskIndex=99)
         assert status == 200
         assert f'"IEXEC_DEAL_ID": "{DEAL}"' in sms.posted[0]

@@ -125,6 +125,30 @@ def test_an_encrypted_result_opens_with_the_beneficiarys_key_only(room: Room) ->
     assert zipfile.ZipFile(io.BytesIO(plain)).read("result.txt") == b"for one person"
 
 
+def test_the_session_of_an_old_app_has_other_names_and_says_yes(room: Room) -> None:
+    room.leave("/iexec_out/result.txt", result_txt="for one person")
+    old = {
+        "RESULT_TASK_ID": TASK,
+        "RESULT_ENCRYPTION": "yes",
+        "RESULT_ENCRYPTION_PUBLIC_KEY": _public(PRIVATE.public_key()),
+        "RESULT_STORAGE_CALLBACK": "no",
+        "RESULT_STORAGE_PROVIDER": "ipfs",
+        "RESULT_STORAGE_PROXY": "",
+        "RESULT_STORAGE_TOKEN": "token-of-the-worker",
+        "RESULT_SIGN_WORKER_ADDRESS": WORKER,
+        "RESULT_SIGN_TEE_CHALLENGE_PRIVATE_KEY": "0x" + "42" * 32,
+    }
+    assert post_compute.main(old, room.services, room.out, room.temporary) == 0
+    assert sorted(room.archive.namelist()) == ["aes-key.rsa", "iexec_out.zip.aes"]
+    _, authorization = room.seen.post("/computed")
+    assert signer_of(keccak_hex(TASK, WORKER), authorization) == ENCLAVE.address
+    (room.out / "computed.json").write_text(json.dumps({"callback-data": "0x00ff"}))
+    room.seen.posts.clear()
+    again = old | {"RESULT_STORAGE_CALLBACK": "yes", "RESULT_STORAGE_TOKEN": ""}
+    assert post_compute.main(again, room.services, room.out, room.temporary) == 0
+    assert [path for path, _, _ in room.seen.posts] == [f"/compute/post/{TASK}/computed"]
+
+
 def test_a_callback_uploads_nothing_and_has_the_keccak_of_its_data(room: Room) -> None:
     (room.out / "computed.json").write_text(json.dumps({"callback-data": "0x00ff"}))
     assert room.run(RESULT_STORAGE_CALLBACK="true", RESULT_STORAGE_TOKEN="") == 0

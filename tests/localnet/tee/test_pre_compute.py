@@ -170,3 +170,44 @@ def test_no_secret_is_printed(
     assert printed
     assert env["IEXEC_DATASET_KEY"] not in printed and "42" * 32 not in printed
     assert env["IEXEC_DATASET_KEY"] not in str(net[0].posts)
+
+
+def _of_2021(folder: Path, **changes: str | None) -> dict[str, str]:
+    """The session of an old app gives pre-compute no key to sign with."""
+    return _env(folder, SIGN_WORKER_ADDRESS=None, SIGN_TEE_CHALLENGE_PRIVATE_KEY=None, **changes)
+
+
+def test_data_for_an_old_app_has_the_names_of_2021(net: tuple[Seen, Services], tmp_path: Path) -> None:
+    seen, services = net
+    seen.files["/x/in.csv?v=1"] = b"1"
+    changes = {
+        "IEXEC_DATASET_URL": "https://gateway.ipfs.io/ipfs/QmData",  # a multiaddr, as it was written then
+        "IEXEC_DATASET_FILENAME": "salaries 2020.csv",
+        "IEXEC_INPUT_FILES_NUMBER": "2",
+        "IEXEC_INPUT_FILE_URL_1": seen.url + "/input.csv",
+        "IEXEC_INPUT_FILE_URL_2": seen.url + "/x/in.csv?v=1",
+    }
+    assert pre_compute.main(_of_2021(tmp_path, **changes), services) == 0
+    found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert found == {"salaries 2020.csv": PLAIN, "input.csv": b"a,b\n", "in.csv?v=1": b"1"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"IEXEC_DATASET_KEY": ""}, 64),
+        ({"IEXEC_PRE_COMPUTE_OUT": "/nowhere/at/all"}, 65),
+        ({"IEXEC_DATASET_URL": "/ipfs/QmOther"}, 66),
+        ({"IEXEC_DATASET_CHECKSUM": "0x" + "00" * 32}, 67),
+        ({"IEXEC_DATASET_KEY": "AAAA"}, 69),
+        ({"IEXEC_DATASET_FILENAME": "a/b"}, 70),
+        ({"IEXEC_INPUT_FILES_NUMBER": "1", "IEXEC_INPUT_FILE_URL_1": "http://127.0.0.1:1/x"}, 72),
+        ({"IEXEC_INPUT_FILES_NUMBER": "1", "IEXEC_INPUT_FILE_URL_1": "http://127.0.0.1:1/x/"}, 72),
+    ],
+)
+def test_pre_compute_of_an_old_app_tells_by_its_exit_code_and_sends_nothing(
+    net: tuple[Seen, Services], tmp_path: Path, changes: dict[str, str | None], code: int
+) -> None:
+    seen, services = net
+    assert pre_compute.main(_of_2021(tmp_path, **changes), services) == code
+    assert seen.posts == []

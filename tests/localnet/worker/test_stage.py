@@ -6,6 +6,7 @@ import json
 import secrets
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -177,6 +178,17 @@ def test_an_app_that_prints_like_the_runtime_is_not_taken_for_it() -> None:
 )
 def test_exit_codes_of_the_stages_beside_the_app(code: int, cause: str) -> None:
     assert failed(PRE, _ended(code, "words"), None).name == cause
+
+
+def test_pre_compute_of_an_old_app_has_told_its_cause_by_its_exit_code() -> None:
+    line = "PRE_COMPUTE_INVALID_DATASET_CHECKSUM: the file at /ipfs/Qm has another SHA-256"
+    failure = failed(PRE, replace(_ended(67, line), complaint=line), None)
+    assert (failure.name, failure.message) == (
+        "PRE_COMPUTE_INVALID_DATASET_CHECKSUM",
+        "the file at /ipfs/Qm has another SHA-256",
+    )
+    assert failed(PRE, _ended(64, "words"), None).name == "PRE_COMPUTE_FAILED_UNKNOWN_ISSUE"
+    assert failed(APP, _ended(67, "words"), None).name == "APP_COMPUTE_FAILED"
 
 
 def test_a_reported_cause_comes_before_the_exit_code() -> None:

@@ -73,7 +73,7 @@ def describe(chain: Chain, taskid: str) -> TaskDescription:
     return TaskDescription(
         task=task,
         deal=deal,
-        params=parse(deal.params),
+        params=parse(deal.params, app.mrenclave),
         app=app,
         dataset=dataset if dataset and dataset.has_place else None,
     )

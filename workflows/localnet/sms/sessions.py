@@ -2,7 +2,7 @@
 
 The JSON form gives the session that iExec's SMS makes today. The forms with three and four parts give that of
 its template of May 2021 (`palaemonTemplate.vm`, ce7e6fe1), in which the file-system key and tag go to the app's
-service. The environments of both are today's: what they have more than those of 2021 harms no old app.
+service.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from workflows.localnet.sms.chain import Chain, TaskDescription, describe
-from workflows.localnet.sms.environment import Environments, GenerationError, environments
+from workflows.localnet.sms.environment import Environments, of_2021, today
+from workflows.localnet.sms.ingredients import GenerationError, Ingredients, gather
 from workflows.localnet.sms.properties import FRAMEWORKS, Pipeline, Stage, TeeServices
 from workflows.localnet.sms.store import Store
 from workflows.scone import session as cas
@@ -24,12 +25,40 @@ from workflows.scone.fingerprint import Fingerprint, Form, InvalidFingerprint, f
 FSPF_PATH = "/fspf.pb"
 _KEYS = {"framework", "provider", "version", "entrypoint", "heapSize", "fingerprint"}
 _ALPHABET = string.ascii_letters + string.digits
+
+
+@dataclass(frozen=True)
+class _Time:
+    """What the SMS of a time put into every session, and how it named what the enclaves receive."""
+
+    version: str
+    update: str
+    attestation: cas.Attestation
+    environments: Callable[[TaskDescription, Ingredients], Environments]
+
+
 # Simulated enclaves say of themselves that they run in debug mode: nothing protects their memory. What is
 # tolerated today an SMS is configured with; the template of 2021 had it written in.
-TODAY = cas.Attestation("maa", ("debug-mode",), url="https://sharedweu.weu.attest.azure.net")
-OF_2021 = cas.Attestation(
-    tolerate=("hyperthreading", "software-hardening-needed", "insecure-igpu", "outdated-tcb", "debug-mode"),
-    ignore_advisories=tuple(f"INTEL-SA-{n}" for n in ("00161", "00289", "00334", "00381", "00389")),
+_TODAY = _Time(
+    version="0.3.10",
+    update=cas.NONE,
+    attestation=cas.Attestation("maa", ("debug-mode",), url="https://sharedweu.weu.attest.azure.net"),
+    environments=today,
+)
+_OF_2021 = _Time(
+    version="0.3",
+    update=cas.CREATOR,
+    attestation=cas.Attestation(
+        tolerate=(
+            "hyperthreading",
+            "software-hardening-needed",
+            "insecure-igpu",
+            "outdated-tcb",
+            "debug-mode",
+        ),
+        ignore_advisories=tuple(f"INTEL-SA-{n}" for n in ("00161", "00289", "00334", "00381", "00389")),
+    ),
+    environments=of_2021,
 )
 
 
@@ -64,10 +93,12 @@ def make(chain: Chain, store: Store, tee: TeeServices, task: str, worker: str, c
             "APP_COMPUTE_INVALID_ENCLAVE_CONFIG", f"TEE framework version unsupported [taskId:{task}]"
         )
     app = _app(form, fingerprint, description)
-    return build(name, form, app, pipeline, environments(store, description, worker, challenge))
+    time = _TODAY if form == "json" else _OF_2021
+    have = gather(store, description, worker, challenge, of_2021=time is _OF_2021)
+    return _build(name, time, app, pipeline, time.environments(description, have))
 
 
-def build(name: str, form: Form, app: _Enclave, pipeline: Pipeline, given: Environments) -> cas.Session:
+def _build(name: str, time: _Time, app: _Enclave, pipeline: Pipeline, given: Environments) -> cas.Session:
     """The session document of enclaves and environments."""
     in_, out, tmp = (cas.Mount(n, f"/{n}") for n in ("iexec_in", "iexec_out", "post-compute-tmp"))
     services, images = [], []
@@ -78,16 +109,15 @@ def build(name: str, form: Form, app: _Enclave, pipeline: Pipeline, given: Envir
     images.append(cas.Image("app-image", (in_, out)))
     services.append(_service("post-compute", _stage(pipeline.post_compute), given.post))
     images.append(cas.Image("post-compute-image", (out, tmp)))
-    current = form == "json"
     return cas.Session(
         name=name,
-        version="0.3.10" if current else "0.3",
+        version=time.version,
         services=tuple(services),
         images=tuple(images),
         volumes=tuple(cas.Volume(mount.name) for mount in (in_, out, tmp)),
         read=(cas.CREATOR,),
-        update=(cas.NONE,) if current else (cas.CREATOR,),
-        attestation=TODAY if current else OF_2021,
+        update=(time.update,),
+        attestation=time.attestation,
     )
 
 

@@ -13,8 +13,8 @@ from workflows.localnet.service import read_json
 from workflows.localnet.sms import answers
 from workflows.localnet.sms.authorisation import WorkerpoolAuthorization, check
 from workflows.localnet.sms.chain import Chain
-from workflows.localnet.sms.environment import GenerationError
 from workflows.localnet.sms.incoming import JSON, SIGNATURE, Operation, signature
+from workflows.localnet.sms.ingredients import GenerationError
 from workflows.localnet.sms.properties import FRAMEWORK, FRAMEWORKS, TeeServices
 from workflows.localnet.sms.sessions import make
 from workflows.localnet.sms.store import Challenge, Store

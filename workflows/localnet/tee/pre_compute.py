@@ -16,10 +16,12 @@ from pathlib import Path
 from workflows.localnet.runtime.libcrypto import decrypt_cbc
 from workflows.localnet.runtime.refusals import Altered
 from workflows.localnet.tee.stage import (
+    GATEWAY_OF_2021,
     Problem,
     Services,
     Stage,
     is_loopback,
+    name_of_2021,
     open_url,
     reason,
     run,
@@ -50,7 +52,7 @@ def work(stage: Stage) -> None:
     for dataset in datasets:
         dataset.bring(stage.services, folder)
     for url in urls:
-        _bring_input_file(stage.services, url, folder)
+        _bring_input_file(stage, url, folder)
 
 
 class _Dataset:
@@ -108,17 +110,21 @@ def _input_files(stage: Stage) -> list[str]:
     return [stage.need(f"IEXEC_INPUT_FILE_URL_{n}", missing) for n in range(1, int(count) + 1)]
 
 
-def _bring_input_file(services: Services, url: str, folder: Path) -> None:
-    name = "0x" + hashlib.sha256(url.encode()).hexdigest()
-    _, length = _fetch(services, url, folder / name, "INPUT_FILE_DOWNLOAD_FAILED")
+def _bring_input_file(stage: Stage, url: str, folder: Path) -> None:
+    cause = "INPUT_FILE_DOWNLOAD_FAILED"
+    name = name_of_2021(url) if stage.of_2021 else "0x" + hashlib.sha256(url.encode()).hexdigest()
+    if name in ("", ".", ".."):
+        raise Problem(cause, f"{url} ends in no file name")
+    _, length = _fetch(stage.services, url, folder / name, cause)
     tell(f"input file: {size(length)} downloaded from {url}")
 
 
 def _fetch(services: Services, url: str, target: Path, cause: str) -> tuple[str, int]:
     """Download to a file; its SHA-256 as 0x-hex and its length."""
     content = _CONTENT.match(url)
-    # Content addresses come from the network's own gateway, also when written as a URL of that gateway.
-    if content and (url.startswith("/") or is_loopback(url)):
+    # Content addresses come from the network's own gateway, also when written as a URL of that gateway, or of
+    # the one that the SMS of 2021 wrote for them.
+    if content and (url.startswith(("/", GATEWAY_OF_2021)) or is_loopback(url)):
         source = f"{services.ipfs}/ipfs/{content[1]}{content[2] or ''}"
     else:
         source = url

@@ -2,11 +2,15 @@
 
 Exit codes (iexec-protocol.md §10): 0 done · 1 failed, cause reported · 2 failed, not reported · 3 no task id.
 Environment and files are the only input; a secret is never printed.
+
+The session of an old app has the names of 2021. Its pre-compute gets no key to sign a report with, and tells by its
+exit code what went wrong (iexec-common 5.3, `PreComputeExitCode`).
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 import urllib.error
 import urllib.parse
@@ -19,6 +23,21 @@ from workflows.localnet.tee.signing import keccak, personal_sign, private_key
 
 DONE, REPORTED, NOT_REPORTED, NO_TASK = range(4)
 TIMEOUT = 60.0
+GATEWAY_OF_2021 = "https://gateway.ipfs.io"
+CODES_OF_2021 = {
+    "OUTPUT_FOLDER_NOT_FOUND": 65,
+    "DATASET_DOWNLOAD_FAILED": 66,
+    "INVALID_DATASET_CHECKSUM": 67,
+    "DATASET_DECRYPTION_FAILED": 69,
+    "SAVING_PLAIN_DATASET_FAILED": 70,
+    "INPUT_FILE_DOWNLOAD_FAILED": 72,
+}
+_MISSING, _UNKNOWN = 64, 255
+_NAMES_OF_2021 = {
+    "RESULT_TASK_ID": "IEXEC_TASK_ID",
+    "RESULT_SIGN_WORKER_ADDRESS": "SIGN_WORKER_ADDRESS",
+    "RESULT_SIGN_TEE_CHALLENGE_PRIVATE_KEY": "SIGN_TEE_CHALLENGE_PRIVATE_KEY",
+}
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -41,12 +60,16 @@ class Services:
 
 @dataclass(frozen=True)
 class Stage:
-    """One run: its name (`pre` or `post`), its task and what it may read."""
+    """One run: its name (`pre` or `post`), its task and what it may read, under the names of today.
+
+    `of_2021`: whether the session is that of an old app.
+    """
 
     name: str
     task: str
     env: Mapping[str, str]
     services: Services
+    of_2021: bool = False
 
     def need(self, variable: str, cause: str) -> str:
         """The value of a variable, or the Problem that it is not there."""
@@ -56,8 +79,8 @@ class Stage:
         return value
 
     def flag(self, variable: str) -> bool:
-        """Whether a variable says true."""
-        return self.env.get(variable, "").lower() == "true"
+        """Whether a variable says true, or yes as in 2021."""
+        return self.env.get(variable, "").lower() in ("true", "yes")
 
     def signer(self) -> tuple[str, int]:
         """The worker's address and the enclave's private key."""
@@ -86,11 +109,14 @@ class Stage:
 
 def run(name: str, work: Callable[[Stage], None], env: Mapping[str, str], services: Services) -> int:
     """Do the work of a stage; the exit code. A failure is reported to the worker with its cause."""
+    # Today both stages get the names of both keys; in 2021 pre-compute got none, post-compute others.
+    of_2021 = not {"SIGN_WORKER_ADDRESS", "SIGN_TEE_CHALLENGE_PRIVATE_KEY"} & set(env)
+    env = {_NAMES_OF_2021.get(variable, variable): value for variable, value in env.items()}
     task = env.get("IEXEC_TASK_ID", "")
     if not task:
         tell("IEXEC_TASK_ID is not set")
         return NO_TASK
-    stage = Stage(name, task, env, services)
+    stage = Stage(name, task, env, services, of_2021)
     try:
         work(stage)
         return DONE
@@ -98,8 +124,11 @@ def run(name: str, work: Callable[[Stage], None], env: Mapping[str, str], servic
         cause, message = problem.cause, str(problem)
     except Exception as error:  # never the text: it may quote what was decrypted
         cause, message = "FAILED_UNKNOWN_ISSUE", type(error).__name__
+    code = CODES_OF_2021.get(cause, _MISSING if cause.endswith("_MISSING") else _UNKNOWN)
     cause = f"{name.upper()}_COMPUTE_{cause}"
     tell(f"{cause}: {message}")
+    if of_2021 and name == "pre":
+        return code
     try:
         authorization = stage.authorization()
     except Problem:
@@ -136,6 +165,11 @@ def reason(error: OSError) -> str:
     if isinstance(error, urllib.error.HTTPError):
         return f"the server answered {error.code}"
     return str(getattr(error, "reason", error))
+
+
+def name_of_2021(url: str) -> str:
+    """How the file of a URL was called in 2021: what stands behind its last slash, a query and all."""
+    return re.split(r"[/\\]", url)[-1]
 
 
 def unhex(text: str, length: int) -> bytes:

@@ -16,6 +16,7 @@ from workflows.localnet.runtime.refusals import (
     NotAttested,
     Refused,
 )
+from workflows.localnet.tee.stage import CODES_OF_2021
 from workflows.localnet.worker.stage import RUNTIME, Ended, Stage
 
 _UNKNOWN = {
@@ -23,6 +24,7 @@ _UNKNOWN = {
     "post-compute": "POST_COMPUTE_FAILED_UNKNOWN_ISSUE",
 }
 _EXITS = {2: "EXIT_REPORTING_FAILED", 3: "TASK_ID_MISSING"}
+_EXITS_OF_2021 = {code: f"PRE_COMPUTE_{cause}" for cause, code in CODES_OF_2021.items()}
 _HINTS = {
     BadSetting.exit_code: "Correct the variable that it names, in the Dockerfile, then build, measure and deploy "
     "again.",
@@ -51,6 +53,8 @@ def failed(stage: Stage, ended: Ended, reported: tuple[str, str] | None) -> Fail
         )
     if reported is not None:
         return Failed(reported[1] or reported[0], "", name=reported[0])
+    if stage.name == "pre-compute" and (told := _EXITS_OF_2021.get(ended.code)):
+        return Failed(ended.complaint.removeprefix(f"{told}: ") or told, "", name=told)
     cause = _cause(stage.name, prefix, ended.code)
     if ended.out_of_memory:
         return Failed(

@@ -158,7 +158,7 @@ class Task:
         dataset = self._poco.dataset(deal.dataset.address) if deal.has_dataset else None
         if dataset and not dataset.has_place:
             dataset = None
-        return Order(taskid, index, deal, app, parse(deal.params), dataset, category.seconds)
+        return Order(taskid, index, deal, app, parse(deal.params, app.mrenclave), dataset, category.seconds)
 
     def _finalize(self, phases: Phases, order: Order, granted: Granted, expected: Expected) -> str:
         computed = expected.computed or {}
