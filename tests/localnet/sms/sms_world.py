@@ -44,7 +44,7 @@ STAGES = TeeServices(
     (
         Pipeline(
             "v5.9",
-            Stage("pre:5.9", f"{'a1' * 32}|{'a2' * 16}|{'a3' * 32}", "python3 /tee/pre.py", 3 << 30),
+            Stage("pre:5.9", "a3" * 32, "python3 /tee/pre.py", 3 << 30),
             Stage("post:5.9", "b3" * 32, "python3 /tee/post.py", 4 << 30),
         ),
         Pipeline(

@@ -69,9 +69,8 @@ def stage(mrenclave: str, command: str, **shield: str) -> dict[str, Any]:
     return {"mrenclaves": [mrenclave], "command": command, **shield}
 
 
-SHIELD = {"fspf_path": "/fspf.pb", "fspf_key": "a1" * 32, "fspf_tag": "a2" * 16}
 NEWEST = (
-    stage("a3" * 32, "python3 /tee/pre.py", **SHIELD),
+    stage("a3" * 32, "python3 /tee/pre.py"),
     stage("b3" * 32, "python3 /tee/post.py"),
 )
 OLDER = (stage("c3" * 32, "pre"), stage("d3" * 32, "post"))

@@ -32,7 +32,7 @@ V59: dict[str, Any] = {
     "teeFrameworkVersion": "v5.9",
     "preComputeProperties": {
         "image": "pre:5.9",
-        "fingerprint": f"{'a1' * 32}|{'a2' * 16}|{'a3' * 32}",
+        "fingerprint": "a3" * 32,
         "entrypoint": "python3 /tee/pre.py",
         "heapSizeInBytes": 3 << 30,
     },

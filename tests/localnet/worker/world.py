@@ -36,7 +36,6 @@ from workflows.localnet.leftovers import labels
 from workflows.localnet.result_proxy import ResultProxy
 from workflows.localnet.sms.server import Sms
 from workflows.localnet.storage import Storage
-from workflows.localnet.tee.images import PROTECT
 from workflows.localnet.worker.worker import Worker
 from workflows.sgx.pki import development_pki
 
@@ -75,6 +74,22 @@ if what != "nocomputed":
     if what == "callback": record = {"callback-data": "0x" + "ab" * 32}
     else: record = {"deterministic-output-path": path if what != "long" else os.path.join(out, "x" * 32)}
     json.dump(record, open(os.path.join(out, "computed.json"), "w"))
+"""
+
+
+PROTECT = """set -e
+export SCONE_MODE=sim
+fspf=/fspf.pb
+scone fspf create $fspf > /dev/null
+scone fspf addr $fspf / --not-protected --kernel / > /dev/null
+for folder in /usr /bin /lib /sbin /etc/ssl /app; do
+  scone fspf addr $fspf $folder --authenticated --kernel $folder > /dev/null
+  scone fspf addf $fspf $folder $folder > /dev/null
+done
+sealed=$(scone fspf encrypt $fspf)
+tag=$(echo "$sealed" | sed -n 's/.*AES-GCM tag: \\([0-9a-f]\\{32\\}\\) key: \\([0-9a-f]\\{64\\}\\)$/\\1/p')
+key=$(echo "$sealed" | sed -n 's/.*AES-GCM tag: \\([0-9a-f]\\{32\\}\\) key: \\([0-9a-f]\\{64\\}\\)$/\\2/p')
+printf '%s|%s|%s' "$key" "$tag" "$(SCONE_HASH=1 python3)" > /build/fingerprint
 """
 
 

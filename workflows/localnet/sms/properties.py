@@ -12,10 +12,7 @@ FRAMEWORKS = ("SCONE", "GRAMINE", "TDX")
 
 @dataclass(frozen=True)
 class Stage:
-    """An image beside the app: pre-compute or post-compute. `heap` in bytes.
-
-    `fingerprint`: MRENCLAVE (64 hex), or FSPF_KEY|FSPF_TAG|MRENCLAVE for an image with a file shield.
-    """
+    """An image beside the app: pre-compute or post-compute. `fingerprint`: MRENCLAVE, 64 hex; `heap` in bytes."""
 
     image: str
     fingerprint: str

@@ -64,12 +64,17 @@ _OF_2021 = _Time(
 
 @dataclass(frozen=True)
 class _Enclave:
-    """An app's or a stage's enclave as the session needs it."""
+    """An app's or a stage's enclave as the session needs it; the shield is an old app's."""
 
     mrenclave: str
-    fspf_key: str | None
-    fspf_tag: str | None
     command: str
+    fspf_key: str | None = None
+    fspf_tag: str | None = None
+
+    @classmethod
+    def of(cls, stage: Stage) -> _Enclave:
+        """That of pre-compute or post-compute."""
+        return cls(stage.fingerprint, stage.entrypoint)
 
 
 def session_id(task: str) -> str:
@@ -103,11 +108,11 @@ def _build(name: str, time: _Time, app: _Enclave, pipeline: Pipeline, given: Env
     in_, out, tmp = (cas.Mount(n, f"/{n}") for n in ("iexec_in", "iexec_out", "post-compute-tmp"))
     services, images = [], []
     if given.pre is not None:
-        services.append(_service("pre-compute", _stage(pipeline.pre_compute), given.pre))
+        services.append(_service("pre-compute", _Enclave.of(pipeline.pre_compute), given.pre))
         images.append(cas.Image("pre-compute-image", (in_,)))
     services.append(_service("app", app, given.app))
     images.append(cas.Image("app-image", (in_, out)))
-    services.append(_service("post-compute", _stage(pipeline.post_compute), given.post))
+    services.append(_service("post-compute", _Enclave.of(pipeline.post_compute), given.post))
     images.append(cas.Image("post-compute-image", (out, tmp)))
     return cas.Session(
         name=name,
@@ -160,14 +165,7 @@ def _app(form: Form, fingerprint: Fingerprint, task: TaskDescription) -> _Enclav
             "APP_COMPUTE_INVALID_ENCLAVE_CONFIG",
             "No entrypoint in the app's fingerprint and no iexec_args in the request - taskId: " + task.id,
         )
-    return _Enclave(fingerprint.mrenclave, fingerprint.fspf_key, fingerprint.fspf_tag, command)
-
-
-def _stage(stage: Stage) -> _Enclave:
-    key, tag, mrenclave = (
-        stage.fingerprint.split("|")[:3] if "|" in stage.fingerprint else ("", "", stage.fingerprint)
-    )
-    return _Enclave(mrenclave, key or None, tag or None, stage.entrypoint)
+    return _Enclave(fingerprint.mrenclave, command, fingerprint.fspf_key, fingerprint.fspf_tag)
 
 
 def _service(name: str, enclave: _Enclave, environment: dict[str, str]) -> cas.Service:

@@ -1,6 +1,7 @@
-"""The images of pre-compute and post-compute: on the Python stand-in, their files shielded like any app's.
+"""The images of pre-compute and post-compute: on the Python stand-in, their program a part of the enclave.
 
-Made in a container and committed, so that no builder and no context is needed; kept by what went in.
+As with sconify's --binary-fs: MRENCLAVE alone says what they are, and a session needs no file shield for them. Made
+in a container and committed, so that no builder and no context is needed; kept by what went in.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from workflows.core.failure import Failed
 from workflows.core.step import Cancel
 from workflows.localnet.images import SIMULATED, StandIn, task, tidy
 from workflows.localnet.leftovers import UNOWNED, labels
-from workflows.localnet.trim import add_file
+from workflows.localnet.trim import BASE_JSON, add_file
 
 if TYPE_CHECKING:
     from workflows.containers.engine import Engine
@@ -38,25 +39,11 @@ from importlib import import_module
 stage = import_module("workflows.localnet.tee." + sys.argv[1].replace("-", "_"))
 sys.exit(stage.main(os.environ))
 """
-PROTECT = """set -e
-export SCONE_MODE=sim
-fspf=/fspf.pb
-scone fspf create $fspf > /dev/null
-scone fspf addr $fspf / --not-protected --kernel / > /dev/null
-for folder in /usr /bin /lib /sbin /etc/ssl /app; do
-  scone fspf addr $fspf $folder --authenticated --kernel $folder > /dev/null
-  scone fspf addf $fspf $folder $folder > /dev/null
-done
-sealed=$(scone fspf encrypt $fspf)
-tag=$(echo "$sealed" | sed -n 's/.*AES-GCM tag: \\([0-9a-f]\\{32\\}\\) key: \\([0-9a-f]\\{64\\}\\)$/\\1/p')
-key=$(echo "$sealed" | sed -n 's/.*AES-GCM tag: \\([0-9a-f]\\{32\\}\\) key: \\([0-9a-f]\\{64\\}\\)$/\\2/p')
-printf '%s|%s|%s' "$key" "$tag" "$(SCONE_HASH=1 python3)" > /build/fingerprint
-"""
 
 
 @dataclass(frozen=True)
 class StageImage:
-    """A stage's image in the engine; `fingerprint` is FSPF_KEY|FSPF_TAG|MRENCLAVE, `heap` in bytes."""
+    """A stage's image in the engine; `fingerprint` is its MRENCLAVE, 64 hex, `heap` in bytes."""
 
     name: str
     image: str
@@ -71,7 +58,7 @@ def stage_images(
 ) -> dict[str, StageImage]:
     """`pre-compute` and `post-compute`, made unless the engine has them (seconds).
 
-    Their files are the same, so they are protected once; heap, entrypoint and so the MRENCLAVE differ.
+    Their files are the same; heap, entrypoint and so the MRENCLAVE differ.
     """
     pyz = program()
     tags = {name: _tag(base, name, pyz) for name in HEAPS}
@@ -101,7 +88,7 @@ def program() -> bytes:
 
 
 def _tag(base: StandIn, name: str, pyz: bytes) -> str:
-    key = json.dumps([3, base.id, hashlib.sha256(pyz).hexdigest(), PROTECT, HEAPS[name]])
+    key = json.dumps([4, base.id, hashlib.sha256(pyz).hexdigest(), HEAPS[name]])
     return f"creamtea/tee-{name}:{hashlib.sha256(key.encode()).hexdigest()[:12]}"
 
 
@@ -116,30 +103,33 @@ def _entrypoint(name: str) -> list[str]:
 
 
 def _make(engine: Engine, base: StandIn, tags: Mapping[str, str], pyz: bytes, cancel: Cancel) -> None:
-    buffer = io.BytesIO()
     measure = "".join(
-        f"SCONE_HEAP={HEAPS[name]} SCONE_HASH=1 python3 > /build/{name}.mrenclave\n" for name in tags
+        f"SCONE_MODE=sim SCONE_HEAP={HEAPS[name]} SCONE_HASH=1 python3 > /build/{name}.mrenclave\n"
+        for name in tags
     )
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as files:
-        add_file(files, PROGRAM.lstrip("/"), pyz)
-        add_file(files, "build/protect.sh", (PROTECT + measure).encode())
     with engine.create(
-        base.image, ["-e", "/build/protect.sh"], entrypoint=["/bin/sh"], labels=labels()
+        base.image, ["-e", "/build/measure.sh"], entrypoint=["/bin/sh"], labels=labels()
     ) as container:
+        known = json.loads(container.read("/" + BASE_JSON))
+        known["interpreters"]["python3"]["libraries"].append(PROGRAM)
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as files:
+            add_file(files, PROGRAM.lstrip("/"), pyz)
+            add_file(files, BASE_JSON, json.dumps(known, indent=1, sort_keys=True).encode())
+            add_file(files, "build/measure.sh", measure.encode())
         container.put("/", buffer.getvalue())
         with cancel.on(container.kill):
             ran = run_to_end(container, _BUILD_SECONDS, 1 << 16)
         cancel.check()
         if ran.code:
             raise Failed(
-                f"the images of {' and '.join(tags)} could not be protected: {(ran.err or ran.out)[-500:]}",
+                f"the images of {' and '.join(tags)} could not be measured: {(ran.err or ran.out)[-500:]}",
                 "The stand-in base may be damaged: remove it (docker rmi " + base.image + ") and run again.",
                 name="tee_image_failed",
             )
-        protected, _, _ = container.read("/build/fingerprint").decode().rpartition("|")  # KEY|TAG
         for name, tag in tags.items():
             mrenclave = container.read(f"/build/{name}.mrenclave").decode().strip()
-            _commit(engine, container.id, name, tag, f"{protected}|{mrenclave}")
+            _commit(engine, container.id, name, tag, mrenclave)
 
 
 def _commit(engine: Engine, container: str, name: str, tag: str, fingerprint: str) -> None:
