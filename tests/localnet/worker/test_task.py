@@ -16,6 +16,7 @@ import pytest
 
 from tests.localnet.worker.world import COMMAND, App, World, lines, states
 from workflows.iexec import keys
+from workflows.iexec.ids import sha256_hex
 from workflows.iexec.records import TaskStatus
 from workflows.iexec.results import extract
 
@@ -70,6 +71,38 @@ def test_input_files_come_through_the_gateway(world: World, app: App, tmp_path: 
     task, end, _ = world.run(app, "inputs", input_files=[f"{world.storage.url}/ipfs/{cid}"])
     assert end["status"] == "COMPLETED"
     assert world.result_files(task)["result.txt"] == b"a,b\n1,2\n"
+
+
+def test_an_app_sees_the_variables_of_its_time(world: World, app: App, tmp_path: Path) -> None:
+    from workflows.iexec.storage import upload
+
+    (tmp_path / "in.csv").write_bytes(b"a,b\n1,2\n")
+    url = f"{world.storage.url}/ipfs/{upload(world.storage.api.url, tmp_path / 'in.csv').cid}"
+    dataset = world.dataset(b"what only the enclave may read", tmp_path)
+    name = world.poco.dataset(dataset).name  # type: ignore[union-attr]
+    mrenclave = world.poco.app(app.address).mrenclave.decode().split("|")[2]  # type: ignore[union-attr]
+    current = {"framework": "SCONE", "version": "v5.9", "entrypoint": COMMAND, "heapSize": 1 << 30}
+    newer = world.deploy(app.image, json.dumps(current | {"fingerprint": mrenclave}))
+    for which in (app, newer):
+        task, end, records = world.run(which, "environment", dataset=dataset, input_files=[url])
+        assert end["status"] == "COMPLETED", end
+        assert "read 30 bytes" in lines(records, "app")
+        of_2021 = which is app
+        deal = world.poco.view_task(task).dealid
+        more = {} if of_2021 else {"IEXEC_DEAL_ID": deal, "IEXEC_TASK_INDEX": "0"}
+        assert json.loads(world.result_files(task)["result.txt"]) == more | {
+            "IEXEC_TASK_ID": task,
+            "IEXEC_IN": "/iexec_in",
+            "IEXEC_OUT": "/iexec_out",
+            "IEXEC_DATASET_ADDRESS": dataset.lower(),
+            "IEXEC_DATASET_FILENAME": name if of_2021 else dataset.lower(),
+            "IEXEC_BOT_SIZE": "1",
+            "IEXEC_BOT_FIRST_INDEX": "0",
+            "IEXEC_BOT_TASK_INDEX": "0",
+            "IEXEC_INPUT_FILES_NUMBER": "1",
+            "IEXEC_INPUT_FILES_FOLDER": "/iexec_in",
+            "IEXEC_INPUT_FILE_NAME_1": url.rpartition("/")[2] if of_2021 else sha256_hex(url.encode()),
+        }
 
 
 def test_the_three_part_form_takes_its_command_from_the_order(world: World) -> None:

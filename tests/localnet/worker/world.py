@@ -59,6 +59,8 @@ if what == "secrets":
 if what == "inputs":
     path = os.path.join(inp, os.environ["IEXEC_INPUT_FILE_NAME_1"])
     data = open(path, "rb").read()
+if what == "environment":
+    data = json.dumps({k: v for k, v in os.environ.items() if k.startswith("IEXEC_")}).encode()
 if what == "sleep":
     time.sleep(float(sys.argv[2]))
 if what == "forge":
