@@ -263,8 +263,8 @@ def test_a_worker_may_write_its_address_as_it_likes(on_sms: Run) -> None:
         odd = "0x" + WORKER.address[2:].swapcase()
         status, answer = await sms.session(workerWallet=odd)
         assert status == 200, answer
-        environment = yaml.safe_load(sms.posted[-1])["services"][0]["environment"]
-        assert environment["SIGN_WORKER_ADDRESS"] == WORKER.address
+        environment = yaml.safe_load(sms.posted[-1])["services"][-1]["environment"]
+        assert environment["RESULT_SIGN_WORKER_ADDRESS"] == WORKER.address
 
     on_sms(body)
 

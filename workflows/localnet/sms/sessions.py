@@ -97,7 +97,7 @@ def make(chain: Chain, store: Store, tee: TeeServices, task: str, worker: str, c
         raise GenerationError(
             "APP_COMPUTE_INVALID_ENCLAVE_CONFIG", f"TEE framework version unsupported [taskId:{task}]"
         )
-    app = _app(form, fingerprint, description)
+    app = _app(fingerprint, description)
     time = _TODAY if form == "json" else _OF_2021
     have = gather(store, description, worker, challenge, of_2021=time is _OF_2021)
     return _build(name, time, app, pipeline, time.environments(description, have))
@@ -155,7 +155,7 @@ def _readable(record: Mapping[str, Any]) -> None:
         int(heap)
 
 
-def _app(form: Form, fingerprint: Fingerprint, task: TaskDescription) -> _Enclave:
+def _app(fingerprint: Fingerprint, task: TaskDescription) -> _Enclave:
     """The command is the on-chain entrypoint and the order's arguments; three parts have no entrypoint."""
     command = fingerprint.entrypoint or ""
     if task.params.args.strip():
