@@ -30,6 +30,7 @@ from workflows.scone.session import (
     split,
 )
 
+AZURE = "https://sharedweu.weu.attest.azure.net"
 HASH, KEY, TAG = "ab" * 32, "cd" * 32, "ef" * 16
 MINIMAL = f"""name: my-session
 version: "0.3"
@@ -42,7 +43,7 @@ RULE = 'name: s\nversion: "0.3"\nservices:\n  - name: app\n    attestation: '
 
 LAUGHTER = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}]\n" for a, b in pairwise("abcdefghijklmnopqrs"))
 
-names = st.from_regex(r"[A-Za-z0-9_\-.~]{1,20}", fullmatch=True)
+names = st.from_regex(r"[A-Za-z0-9_\-.~]{1,20}", fullmatch=True).filter(lambda name: name not in (".", ".."))
 hex64 = st.binary(min_size=32, max_size=32).map(bytes.hex)
 hex32 = st.binary(min_size=16, max_size=16).map(bytes.hex)
 # what an environment variable can hold: text without NUL and without half characters
@@ -123,7 +124,9 @@ def secrets(draw: st.DrawFn) -> tuple[Secret, ...]:
 @st.composite
 def image(draw: st.DrawFn, name: str, volumes: list[str]) -> Image:
     mounts = (
-        st.lists(st.builds(Mount, st.sampled_from(volumes), paths), max_size=2) if volumes else st.just([])
+        st.lists(st.builds(Mount, st.sampled_from(volumes), paths), max_size=2, unique_by=lambda m: m.path)
+        if volumes
+        else st.just([])
     )
     content = st.none() | texts.filter(lambda text: "$$" not in text)
     files = draw(
@@ -155,11 +158,10 @@ def sessions(draw: st.DrawFn) -> Session:
         list_sessions=draw(st.none() | who),
         attestation=draw(
             st.builds(
-                Attestation,
+                lambda mode, *more: Attestation(mode, *more, AZURE if mode == "maa" else None),
                 st.sampled_from(["hardware", "none", "maa"]),
                 st.lists(st.sampled_from(TOLERATIONS), unique=True, max_size=3).map(tuple),
                 st.just(("INTEL-SA-00161",)) | st.just(()),
-                st.none() | st.just("https://attest.example"),
             )
         ),
         predecessor=draw(st.none() | hex64),
@@ -320,6 +322,34 @@ def test_an_enclave_is_named_by_alternatives_of_hash_and_signer(
         ("x: &a [*a]\n", 1, "more than 131072 values"),
         (f"{LAUGHTER}x: [*s]\n", 1, "more than 131072 values"),
         (MINIMAL + "x" * (1 << 20), 1, "larger"),
+        (MINIMAL + "services: " + "[" * 2000, 6, "nested too deeply"),
+        (MINIMAL + "a: \0\n", 6, "character U+0000 that YAML does not allow"),
+        (MINIMAL + 'a: "\\UFFFFFFFF"\n', 6, "an escape in a text that names no character"),
+        (MINIMAL + 'a: "\\U00110000"\n', 6, "an escape in a text that names no character"),
+        (MINIMAL + '    command: "\\ud800"\n', 6, "half a character"),
+        (MINIMAL + "    pwd: !here /\n", 6, "a tag, which means nothing here"),
+        (MINIMAL + "salt: !!binary aGVsbG8=\n", 6, "a tag, which means nothing here"),
+        (MINIMAL + "images: !!omap []\n", 6, "a tag, which means nothing here"),
+        (MINIMAL + "    pwd: &pw /\n", 6, "an anchor that no alias uses"),
+        (MINIMAL.replace("my-session", "."), 1, "not a name"),
+        (MINIMAL.replace("my-session", "a/../b"), 1, "not a name"),
+        (MINIMAL.replace("my-session", "/".join(["a"] * 40)), 1, "not a name"),
+        (MINIMAL + "images: [{name: i, injection_files: [/a/]}]\n", 6, "names a folder"),
+        (MINIMAL + "images: [{name: i, injection_files: [{path: /}]}]\n", 6, "names a folder"),
+        (
+            MINIMAL + "volumes: [{name: v}, {name: w}]\n"
+            "images: [{name: i, volumes: [{name: v, path: /v}, {name: w, path: /v}]}]\n",
+            7,
+            "'/v' is there twice in the paths of volumes",
+        ),
+        (MINIMAL + "security: {attestation: {mode: maa}}\n", 6, "mode maa needs url"),
+        (MINIMAL + "security: {attestation: {mode: maa, url: file:///x}}\n", 6, "an https address"),
+        (MINIMAL + "security: {attestation: {url: 'https://x'}}\n", 6, "url belongs to mode maa"),
+        (MINIMAL + "    mrenclaves: [$MRENCLAVE]\n", 6, "twice"),
+        (MINIMAL.replace(HASH, "$MRENCLAVE"), 5, "has 10 characters: a variable that nothing filled in?"),
+        (MINIMAL.replace(HASH, "$$SCONE::a$$"), 5, "a secret is not put in here"),
+        (MINIMAL + "access_policy: {read: [$$SCONE::a$$]}\n", 6, "a secret is not put in here"),
+        (MINIMAL + "access_policy: $$SCONE::a$$\n", 6, "a secret is not put in here"),
     ],
 )
 def test_what_is_wrong_is_refused_with_its_line(text: str | bytes, line: int, reason: str) -> None:
@@ -495,3 +525,84 @@ def test_no_refusal_repeats_a_key() -> None:
         parse(MINIMAL + f"    fspf_path: /f\n    fspf_key: {KEY}0\n    fspf_tag: {TAG}\n")
     assert KEY not in str(caught.value)
     assert KEY not in repr(Service("app", mrenclaves=(HASH,), fspf_key=KEY, environment={"A": KEY}))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "access_policy: {read: ['-----BEGIN PRIVATE KEY----- HUSH']}",
+        "access_policy: {read: [HUSH HUSH]}",
+        "secrets: [{name: a, kind: ascii, value: *HUSH}]",
+        "secrets: [{name: a, kind: ascii, value: !HUSH}]",
+        "secrets: [{name: a, kind: ascii, value: &HUSH x}]",
+        "secrets: [{name: a, kind: ascii, value:HUSH}]",
+        "secrets: [{name: a, kind: ascii, value=HUSH}]",
+        "secrets: [{name: a, kind: ascii, value:HUSH, value:HUSH}]",
+        "secrets: [{name: a, kind: ascii, value: }]",
+        "secrets: [{name: a=HUSH, kind: ascii}]",
+        "    environment: {TOKEN=HUSH: }",
+        "    environment: {TOKEN=HUSH: [x]}",
+        "    environment: [TOKEN=HUSH]",
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(SessionError) as caught:
+        parse(MINIMAL + text + "\n")
+    assert caught.value.line == 6
+    assert "HUSH" not in str(caught.value)
+
+
+def test_an_alias_stands_for_what_its_anchor_names() -> None:
+    text = f"name: s\nversion: '0.3'\nservices:\n  - {{name: a, mrenclaves: &m [{HASH}]}}\n"
+    assert [each.mrenclaves for each in parse(text + "  - {name: b, mrenclaves: *m}\n").services] == [
+        (HASH,)
+    ] * 2
+
+
+def test_no_predecessor_may_be_said_as_scone_prints_it() -> None:
+    for nothing in ("null", "~", ""):
+        assert parse(MINIMAL + f"predecessor: {nothing}\n") == parse(MINIMAL)
+
+
+def test_images_may_be_named_as_images_are() -> None:
+    name = "registry.scontain.com/sconecuratedimages/dapps:copy_demo"
+    text = MINIMAL + f"    image_name: {name}\nimages: [{{name: {name}}}]\n"
+    assert parse(text).images[0].name == name
+    for bad in ("''", '"a\\nb"', '"\\u202e"', "x" * 257):
+        with pytest.raises(SessionError, match="is not the name of an image"):
+            parse(MINIMAL + f"images: [{{name: {bad}}}]\n")
+
+
+def test_the_older_field_for_names_of_a_certificate_means_the_newer_one() -> None:
+    secrets = "secrets: [{name: k, kind: private-key}, {name: c, kind: x509, private_key: k, "
+    for dns, san in (("db", ("dns:db",)), ("[db, '*.db.example']", ("dns:db", "dns:*.db.example"))):
+        assert parse(MINIMAL + secrets + f"dns: {dns}}}]\n").secrets[1].san == san
+    for wrong, reason in (
+        ("dns: 'a b'", "is not a DNS name"),
+        ("dns: db, san: 'dns:db'", "give one of them"),
+        ("dns: db, endpoint: client", "dns does not go with endpoint client"),
+    ):
+        with pytest.raises(SessionError, match=reason):
+            parse(MINIMAL + secrets + wrong + "}]\n")
+
+
+def test_a_key_that_comes_with_a_certificate_is_its_key(tmp_path: Path) -> None:
+    ours, theirs = client_pair(tmp_path, "a"), client_pair(tmp_path, "b")
+
+    def text(*keys: str) -> str:
+        certificate = {
+            "name": "c", "kind": "x509", "private_key": "k", "value": ours.certificate.read_text(),
+        }  # fmt: skip
+        key = {"name": "k", "kind": "private-key"} | ({"value": keys[0]} if keys else {})
+        return MINIMAL + "secrets: " + json.dumps([key, certificate]) + "\n"
+
+    assert parse(text(ours.key.read_text())).secrets[1].private_key == "k"
+    for other in ((theirs.key.read_text(),), ()):
+        with pytest.raises(SessionError, match="is not the key of the value of secret 'c'"):
+            parse(text(*other))
+
+
+def test_a_policy_names_one_certificate_at_a_time(tmp_path: Path) -> None:
+    both = "".join(client_pair(tmp_path, name).certificate.read_text() for name in "ab")
+    with pytest.raises(SessionError, match="more than one PEM"):
+        parse(MINIMAL + f"access_policy: {{read: {json.dumps([both])}}}\n")

@@ -11,12 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from workflows.scone.session_writer import render as render  # the other half of `parse`
-
-if TYPE_CHECKING:
-    import yaml
 
 CREATOR, ANY, NONE = "CREATOR", "ANY", "NONE"
 TOLERATIONS = (
@@ -31,13 +27,14 @@ TOLERATIONS = (
 )
 MODES = ("hardware", "none", "maa")
 MAX_SIZE = 1 << 20
-MAX_NODES = 1 << 17  # with what its aliases stand for
 MAX_COMMAND = 1 << 17
+MAX_IMAGE_NAME = 256
 HIGHEST = 0xFFFF  # product ids and security versions are 16 bits
 INJECTED_MODE = 0o700
 
-NAME = re.compile(r"[A-Za-z0-9_\-.~]{1,128}(?:/[A-Za-z0-9_\-.~]{1,128})*")
-LOCAL_NAME = re.compile(r"[A-Za-z0-9_\-.~]{1,128}")
+# `.` and `..` mean a place among sessions, not one of them
+LOCAL_NAME = re.compile(r"(?!\.\.?(?:/|$))[A-Za-z0-9_\-.~]{1,128}")
+NAME = re.compile(rf"{LOCAL_NAME.pattern}(?:/{LOCAL_NAME.pattern}){{0,31}}")
 HOST_WORD = re.compile(r"@@\d+")  # in a command: an argument that the host gives
 VARIABLE = re.compile(r"[^=\x00]{1,256}")
 
@@ -216,36 +213,14 @@ def split(command: str) -> tuple[str, ...]:
 
 def parse(text: str | bytes) -> Session:
     """The session of a YAML text. Raises SessionError with the line and the reason."""
-    import yaml
-
     from workflows.scone.session_reader import read
+    from workflows.scone.session_yaml import compose
 
     if isinstance(text, bytes):
         text = _decode(text)
     if len(text) > MAX_SIZE:
         raise SessionError(1, f"the session is larger than {MAX_SIZE} characters")
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        raise SessionError(mark.line + 1 if mark else 1, f"not YAML: {error.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SessionError(1, f"not YAML: {type(error).__name__}") from None
-    if node is None:
-        raise SessionError(1, "the session is empty")
-    if _weight(node, {}) > MAX_NODES:
-        raise SessionError(1, f"the session holds more than {MAX_NODES} values, aliases counted")
-    return read(node)
-
-
-def _weight(node: yaml.Node, known: dict[int, int]) -> int:
-    """How many nodes there are, each as often as it is meant; one that holds itself is endless."""
-    if id(node) not in known:
-        known[id(node)] = MAX_NODES + 1
-        children = node.value if isinstance(node.value, list) else ()
-        pairs = [each for child in children for each in (child if isinstance(child, tuple) else (child,))]
-        known[id(node)] = 1 + sum(_weight(each, known) for each in pairs)
-    return known[id(node)]
+    return read(compose(text))
 
 
 def _decode(data: bytes) -> str:

@@ -12,11 +12,24 @@ from workflows.scone import session as s
 
 HEX64, HEX32 = re.compile(r"[0-9a-fA-F]{64}"), re.compile(r"[0-9a-fA-F]{32}")
 _DIGITS = {HEX64: 64, HEX32: 32}
+_WORD = re.compile(r"[\w.~/@$\\*-]{1,140}", re.ASCII)
+_NOT_HERE = "a secret is not put in here"
 
 
 def refuse(node: yaml.Node, reason: str) -> NoReturn:
     """SessionError at the node's line."""
     raise s.SessionError(node.start_mark.line + 1, reason)
+
+
+def shown(value: str) -> str:
+    """A value for a refusal: in quotes when it is one word, else unsaid, because it may be a secret."""
+    return repr(value) if _WORD.fullmatch(value) else "this"
+
+
+def no_placeholder(node: yaml.Node, value: str) -> None:
+    """Refuse a placeholder in a field where SCONE allows one and this CAS does not."""
+    if "$$SCONE::" in value:
+        refuse(node, _NOT_HERE)
 
 
 def scalar(node: yaml.Node, what: str) -> str:
@@ -32,8 +45,10 @@ def hex_digits(node: yaml.Node, what: str, pattern: re.Pattern[str]) -> str:
     """The digits in lower case; what they are is never repeated, because some are keys."""
     value = scalar(node, what)
     if not pattern.fullmatch(value):
+        no_placeholder(node, value)
+        unfilled = ": a variable that nothing filled in?" if value.startswith("$") else ""
         digits = _DIGITS[pattern]
-        refuse(node, f"{what} must be {digits} hex digits, this has {len(value)} characters")
+        refuse(node, f"{what} must be {digits} hex digits, this has {len(value)} characters{unfilled}")
     return value.lower()
 
 
@@ -41,7 +56,7 @@ def one_of(node: yaml.Node, what: str, known: Iterable[str]) -> str:
     """A value out of a list of known ones."""
     value, known = scalar(node, what), tuple(known)
     if value not in known:
-        refuse(node, f"{what} {value[:140]!r} is none of {', '.join(known)}")
+        refuse(node, f"{what} {shown(value)} is none of {', '.join(known)}")
     return value
 
 
@@ -50,7 +65,7 @@ def unique(nodes: Iterable[yaml.Node], names: Iterable[str], where: str) -> None
     seen: set[str] = set()
     for node, name in zip(nodes, names, strict=True):
         if name in seen:
-            refuse(node, f"{name!r} is there twice in {where}")
+            refuse(node, f"{shown(name)} is there twice in {where}")
         seen.add(name)
 
 
@@ -62,6 +77,8 @@ class Fields:
 
     def __init__(self, node: yaml.Node, what: str, refused: Mapping[str, str] | None = None) -> None:
         if not isinstance(node, yaml.MappingNode):
+            if isinstance(node, yaml.ScalarNode):
+                no_placeholder(node, node.value)
             refuse(node, f"{what} is not a mapping")
         self.self = node
         self._what = what
@@ -72,7 +89,7 @@ class Fields:
         for key, value in node.value:
             name = scalar(key, f"a field name of {what}")
             if name in self._fields:
-                refuse(key, f"{name[:140]!r} is there twice in {what}")
+                refuse(key, f"{shown(name)} is there twice in {what}")
             self._fields[name], self._keys[name] = value, key
 
     def has(self, name: str) -> bool:
@@ -103,7 +120,7 @@ class Fields:
         """A name that must be there."""
         value = self.text(name, required=True)
         if not pattern.fullmatch(value):
-            refuse(self.node(name), f"{value[:140]!r} is not a name (1 to 128 of A-Z a-z 0-9 _ - . ~)")
+            refuse(self.node(name), f"{shown(value)} is not a name (1 to 128 of A-Z a-z 0-9 _ - . ~)")
         return value
 
     def hex(self, name: str, pattern: re.Pattern[str]) -> str | None:
@@ -147,7 +164,8 @@ class Fields:
             if name not in self._taken:
                 if name in self._refused:
                     refuse(key, f"{name} is not served: {self._refused[name]}")
-                refuse(key, f"{name[:140]!r} is not a field of {self._what}")
+                hint = "" if _WORD.fullmatch(name) else ": is the space after a colon missing?"
+                refuse(key, f"{shown(name)} is not a field of {self._what}{hint}")
 
 
 def path(node: yaml.Node, what: str) -> str:

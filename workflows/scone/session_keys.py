@@ -36,6 +36,8 @@ def load(kind: str, pem: str) -> Any:
 
 def client_hash(pem: str) -> str | None:
     """The hash of the key in a PEM certificate or public key; None for any other text. ValueError: damaged."""
+    if pem.count("-----BEGIN ") > 1:
+        raise ValueError("more than one PEM in one entry")
     if pem.lstrip().startswith(_CERTIFICATE):
         return certificate_hash(load("x509", pem))
     if pem.lstrip().startswith(_PUBLIC):

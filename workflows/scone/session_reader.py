@@ -14,15 +14,18 @@ from workflows.scone.session_fields import (
     HEX64,
     Fields,
     hex_digits,
+    no_placeholder,
     one_of,
     path,
     refuse,
     scalar,
+    shown,
     unique,
 )
 
 _VERSION = re.compile(r"0\.3(?:\.(?:[0-9]|1[0-2]))?")
 _ADVISORY = re.compile(r"INTEL-SA-\d{5}|\*")
+_HTTPS = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[!-~]*)?")
 _TRACKED = "CAS keeps no volume's tag here, so a roll-back is not seen"
 
 # What SCONE documents and this CAS does not serve, by the place where it would stand.
@@ -57,7 +60,7 @@ def read(node: yaml.Node) -> s.Session:
     top = _fields(node, "the session")
     version = top.text("version", required=True, why="without it 0.1 is meant, which this CAS does not read")
     if not _VERSION.fullmatch(version):
-        refuse(top.node("version"), f"version {version[:140]!r} is not between 0.3 and 0.3.12")
+        refuse(top.node("version"), f"version {shown(version)} is not between 0.3 and 0.3.12")
     if top.text("name") == "/":
         refuse(top.node("name"), "the root namespace is not served: sessions without one belong to nobody")
     secrets = tuple(session_secrets.read(item) for item in top.items("secrets"))
@@ -68,7 +71,7 @@ def read(node: yaml.Node) -> s.Session:
     session = s.Session(
         name=top.name("name", s.NAME),
         version=version,
-        predecessor=top.hex("predecessor", HEX64),
+        predecessor=_predecessor(top),
         namespace_hash=top.hex("namespace_hash", HEX64),
         salt=top.hex("salt", HEX32),
         services=tuple(_service(item, attestation, secrets) for item in top.items("services")),
@@ -85,6 +88,11 @@ def read(node: yaml.Node) -> s.Session:
     return session
 
 
+def _predecessor(top: Fields) -> str | None:
+    """The hash of the session that this one follows; `null`, as SCONE's command line prints it, is none."""
+    return top.hex("predecessor", HEX64) if top.text("predecessor") else None
+
+
 def _service(node: yaml.Node, attestation: s.Attestation, secrets: tuple[s.Secret, ...]) -> s.Service:
     fields = _fields(node, "a service")
     mrenclaves = tuple(hex_digits(item, "an MRENCLAVE", HEX64) for item in fields.items("mrenclaves"))
@@ -95,7 +103,7 @@ def _service(node: yaml.Node, attestation: s.Attestation, secrets: tuple[s.Secre
         refuse(node, "a service needs mrenclaves or attestation: else any enclave would be served")
     service = s.Service(
         name=fields.name("name", s.LOCAL_NAME),
-        image_name=fields.text("image_name"),
+        image_name=_image_name(fields, "image_name") if fields.has("image_name") else "",
         mrenclaves=mrenclaves,
         attestation=rules,
         command=_command(fields, secrets),
@@ -165,7 +173,7 @@ def _command(fields: Fields, secrets: tuple[s.Secret, ...]) -> str | tuple[str, 
     for word in words:
         session_secrets.placeholders(node, word, secrets)
         if s.HOST_WORD.fullmatch(word):
-            refuse(node, f"{word[:140]} is not served: the host has no say in the arguments here")
+            refuse(node, f"{word} is not served: the host has no say in the arguments here")
     return command
 
 
@@ -174,11 +182,11 @@ def _environment(fields: Fields, secrets: tuple[s.Secret, ...]) -> dict[str, str
         return {}
     values = {}
     for name, key, node in Fields(fields.node("environment"), "environment").pairs():
-        value = scalar(node, name)
+        value = scalar(node, shown(name))
         if not s.VARIABLE.fullmatch(name) or "\0" in value:
-            refuse(key, f"{name[:140]!r} cannot be an environment variable")
+            refuse(key, f"{shown(name)} cannot be an environment variable")
         if name.startswith("\\@\\@"):
-            refuse(key, f"{name[:140]!r} is not served: the host has no say in the environment here")
+            refuse(key, f"{shown(name)} is not served: the host has no say in the environment here")
         session_secrets.placeholders(node, value, secrets)
         values[name] = value
     return values
@@ -196,23 +204,34 @@ def _image(node: yaml.Node, secrets: tuple[s.Secret, ...]) -> s.Image:
     provided = tuple(scalar(item, "provide_secrets") for item in fields.items("provide_secrets"))
     for name in provided:
         if name not in {secret.name for secret in secrets}:
-            refuse(fields.node("provide_secrets"), f"{name[:140]!r} is no secret of this session")
+            refuse(fields.node("provide_secrets"), f"{shown(name)} is no secret of this session")
     image = s.Image(
-        fields.name("name", s.LOCAL_NAME),
+        _image_name(fields, "name"),
         tuple(mounts),
         tuple(_injected(item, secrets) for item in fields.items("injection_files")),
         provided if fields.has("provide_secrets") else None,
     )
     unique(fields.items("injection_files"), (file.path for file in image.injection_files), "injection_files")
+    unique(fields.items("volumes"), (mount.path for mount in image.volumes), "the paths of volumes")
     fields.end()
     return image
 
 
+def _image_name(fields: Fields, name: str) -> str:
+    """Any name; often it is that of a container image."""
+    value = fields.text(name, required=True)
+    if not 1 <= len(value) <= s.MAX_IMAGE_NAME or not value.isprintable():
+        refuse(fields.node(name), f"{shown(value)} is not the name of an image")
+    return value
+
+
 def _injected(node: yaml.Node, secrets: tuple[s.Secret, ...]) -> s.Injected:
     if isinstance(node, yaml.ScalarNode):
-        return s.Injected(path(node, "an injection file"))
+        return s.Injected(_file_path(node))
     fields = Fields(node, "an injection file")
-    where = fields.path("path") or refuse(node, "an injection file needs a path")
+    if not fields.has("path"):
+        refuse(node, "an injection file needs a path")
+    where = _file_path(fields.node("path"))
     content = fields.text("content") if fields.has("content") else None
     if content is not None:
         session_secrets.placeholders(fields.node("content"), content, secrets, only_text=False)
@@ -222,6 +241,13 @@ def _injected(node: yaml.Node, secrets: tuple[s.Secret, ...]) -> s.Injected:
     fields.end()
     mode = int(permission.removeprefix("0o"), 8) if permission else s.INJECTED_MODE
     return s.Injected(where, content, mode)
+
+
+def _file_path(node: yaml.Node) -> str:
+    where = path(node, "path")
+    if where.endswith("/"):
+        refuse(node, f"path of an injection file names a folder: {shown(where)}")
+    return where
 
 
 def _volume(node: yaml.Node) -> s.Volume:
@@ -236,8 +262,7 @@ def _volume(node: yaml.Node) -> s.Volume:
 def _policy_of_tags(fields: Fields, name: str, served: str) -> None:
     """How tags change: the one way that is the way of this CAS, said or not."""
     if fields.has(name) and fields.text(name) != served:
-        value = fields.text(name)[:140]
-        refuse(fields.node(name), f"{name} {value!r} is not served: here it is {served}")
+        refuse(fields.node(name), f"{name} {shown(fields.text(name))} is not served: here it is {served}")
 
 
 def _attestation(security: Fields | None) -> s.Attestation:
@@ -260,12 +285,25 @@ def _attestation(security: Fields | None) -> s.Attestation:
         )
         for node, advisory in zip(advisories, attestation.ignore_advisories, strict=True):
             if not _ADVISORY.fullmatch(advisory):
-                refuse(node, f"{advisory[:140]!r} is not an Intel advisory")
+                refuse(node, f"{shown(advisory)} is not an Intel advisory")
         if "*" in attestation.ignore_advisories and "debug-mode" not in attestation.tolerate:
             refuse(rules.node("ignore_advisories"), "'*' is allowed with debug-mode only")
+        _azure(rules, attestation)
         rules.end()
     security.end()
     return attestation
+
+
+def _azure(rules: Fields, attestation: s.Attestation) -> None:
+    """Where Azure would be asked; this CAS takes it as it is and asks nobody."""
+    if attestation.mode == "maa" and attestation.url is None:
+        refuse(rules.self, "mode maa needs url")
+    if attestation.url is None:
+        return
+    if attestation.mode != "maa":
+        refuse(rules.node("url"), "url belongs to mode maa")
+    if not _HTTPS.fullmatch(attestation.url):
+        refuse(rules.node("url"), "url is not an https address")
 
 
 def _policies(top: Fields) -> dict[str, Any]:
@@ -302,9 +340,10 @@ def _client(node: yaml.Node, what: str) -> str:
     except ValueError as error:
         refuse(node, f"{what}: {error}")
     if digest is None:
+        no_placeholder(node, value)
         refuse(
             node,
-            f"{value[:140]!r} is none of CREATOR, ANY, NONE, the hash of a key (64 hex: SHA-256 of its "
+            f"{shown(value)} is none of CREATOR, ANY, NONE, the hash of a key (64 hex: SHA-256 of its "
             "SPKI, not SCONE's base58) or a PEM certificate",
         )
     return digest
@@ -319,7 +358,7 @@ def _consistent(session: s.Session, top: Fields) -> None:
     for node, service in zip(top.items("services"), session.services, strict=True):
         if service.image_name and service.image_name not in images:
             refuse(
-                node, f"service {service.name!r} names image {service.image_name[:140]!r}, which is not there"
+                node, f"service {service.name!r} names image {shown(service.image_name)}, which is not there"
             )
     for node, image in zip(top.items("images"), session.images, strict=True):
         for mount in image.volumes:

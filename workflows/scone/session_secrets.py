@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from workflows.scone import session as s
-from workflows.scone.session_fields import Fields, one_of, refuse, scalar
+from workflows.scone.session_fields import Fields, one_of, refuse, scalar, shown
 
 PLACEHOLDER = re.compile(r"\$\$SCONE::(.{1,300}?)\$\$", re.DOTALL)
 ESCAPE = "|escape(json)"
@@ -28,7 +28,14 @@ FIELDS = {
     "binary": ("value", "size"),
     "private-key": ("value", "key_type", "migrate"),
     "public-key": ("value", "private_key"),
-    "x509": ("value", "private_key", "issuer", "common_name", "endpoint", "san"),
+    "x509": (
+        "value",
+        "private_key",
+        "issuer",
+        "common_name",
+        "endpoint",
+        "san",
+    ),  # and dns, which becomes san
     "x509-ca": ("value", "private_key", "issuer", "common_name"),
 }
 _KEY = ("", "pem", "pkcs8:pem", "der", "pkcs8:der")
@@ -48,6 +55,7 @@ OLD_FORMATS = {
     "key": ("x509", "x509-ca"),
     "chain": ("x509", "x509-ca"),
 }
+_DNS = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*")
 _BYTES = re.compile(r"bin|(?:.+:)?der")
 
 _REFUSED_KINDS = ("aad-token", "config-fragment", "pgp-key", "jwt")
@@ -56,7 +64,6 @@ _REFUSED = {
     "import": "secrets are not shared between sessions here",
     "import_akv": "there is no Azure Key Vault here",
     "valid_for": "certificates are not made again here, so they do not expire",
-    "dns": "give san, which superseded it in 0.3.10",
 }
 
 
@@ -80,6 +87,8 @@ def read(node: yaml.Node) -> s.Secret:
         "san": lambda: tuple(_san(item) for item in fields.one_or_more("san")),
     }
     given: dict[str, Any] = {key: readers[key]() for key in FIELDS[kind] if fields.has(key)}
+    if kind == "x509" and fields.has("dns"):
+        given["san"] = _dns(fields)
     secret = s.Secret(name, kind, export_public=fields.flag("export_public"), **given)
     fields.end()
     if kind in ("public-key", "x509", "x509-ca") and not secret.private_key and secret.value is None:
@@ -103,8 +112,25 @@ def check(nodes: list[yaml.Node], secrets: tuple[s.Secret, ...]) -> None:
                 refuse(node, f"secret {secret.name!r} is its own issuer")
             seen.add(issuer)
             issuer = known[issuer].issuer if issuer in known else None
+        if secret.value is not None and secret.private_key and not _fits(secret, known[secret.private_key]):
+            refuse(
+                node,
+                f"private_key {secret.private_key!r} is not the key of the value of secret {secret.name!r}",
+            )
         if secret.value is None and secret.issuer and known[secret.issuer].private_key is None:
             refuse(node, f"issuer {secret.issuer!r} has no private key here, so it cannot sign")
+
+
+def _fits(secret: s.Secret, private: s.Secret) -> bool:
+    """Whether a given certificate or public key is that of a private key; one that CAS makes never is."""
+    from workflows.scone.session_keys import key_hash, load
+
+    public = load(secret.kind, secret.value or "")
+    if secret.kind != "public-key":
+        public = public.public_key()
+    return private.value is not None and key_hash(public) == key_hash(
+        load("private-key", private.value).public_key()
+    )
 
 
 def placeholders(
@@ -130,13 +156,13 @@ def named(inner: str, secrets: dict[str, s.Secret]) -> tuple[s.Secret, str, bool
     if name not in secrets and "." in name and not form:
         name, _, old = name.rpartition(".")
         if name not in secrets or secrets[name].kind not in OLD_FORMATS.get(old, ()):
-            raise LookupError(f"{inner[:140]!r} names no secret of this session")
+            raise LookupError(f"{shown(inner)} names no secret of this session")
         form = f".{old}"
     if name not in secrets:
-        raise LookupError(f"{inner[:140]!r} names no secret of this session")
+        raise LookupError(f"{shown(inner)} names no secret of this session")
     secret = secrets[name]
     if form not in forms(secret):
-        raise LookupError(f"secret {name!r} has no format {form[:140]!r}")
+        raise LookupError(f"secret {name!r} has no format {shown(form)}")
     if escape and is_bytes(secret.kind, form):
         raise LookupError(f"secret {name!r} holds bytes, which cannot be escaped for JSON")
     return secret, form, escape
@@ -162,6 +188,8 @@ def _value(fields: Fields, kind: str) -> str:
     """A given value of the right form. A refusal never repeats it."""
     node = fields.node("value")
     value = scalar(node, "value")
+    if isinstance(node, yaml.ScalarNode) and node.style is None and value == "":
+        refuse(node, 'value is left empty: "" is an empty text, and without the field CAS makes one')
     if fields.has("size"):
         refuse(node, "a value that is given has its own size")
     if len(value) > MOST_BYTES:
@@ -187,6 +215,20 @@ def _common_name(fields: Fields) -> str:
     return value
 
 
+def _dns(fields: Fields) -> tuple[str, ...]:
+    """`dns`, which `san` superseded in 0.3.10, as `san` has it."""
+    node = fields.node("dns")
+    if fields.has("san"):
+        refuse(node, "dns is the old form of san: give one of them")
+    if fields.text("endpoint") == "client":
+        refuse(node, "dns does not go with endpoint client")
+    names = [(item, scalar(item, "dns")) for item in fields.one_or_more("dns")]
+    for item, name in names:
+        if not _DNS.fullmatch(name):
+            refuse(item, f"{shown(name)} is not a DNS name")
+    return tuple(f"dns:{name}" for _, name in names)
+
+
 def _san(node: yaml.Node) -> str:
     value = scalar(node, "san")
     kind, _, name = value.partition(":")
@@ -194,7 +236,7 @@ def _san(node: yaml.Node) -> str:
         try:
             ipaddress.ip_address(name)
         except ValueError:
-            refuse(node, f"{name[:140]!r} is not an IP address")
-    elif kind != "dns" or not re.fullmatch(r"(?:\*\.)?[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*", name):
-        refuse(node, f"{value[:140]!r} is neither dns:NAME nor ip:ADDRESS")
+            refuse(node, f"{shown(name)} is not an IP address")
+    elif kind != "dns" or not _DNS.fullmatch(name):
+        refuse(node, f"{shown(value)} is neither dns:NAME nor ip:ADDRESS")
     return value
