@@ -15,7 +15,9 @@ from workflows.localnet.cas.tls import client_pair
 from workflows.scone.session import (
     TOLERATIONS,
     Attestation,
+    Export,
     Image,
+    Import,
     Injected,
     Mount,
     Rule,
@@ -370,8 +372,6 @@ def test_what_is_wrong_is_refused_with_its_line(text: str | bytes, line: int, re
         ("    environment: {'\\@\\@A': b}", "is not served: the host"),
         ("    fspf_update_policy: no_rollback_protection", "'no_rollback_protection' is not served"),
         (f"volumes: [{{name: v, fspf_key: {KEY}, fspf_tag: {TAG}}}]", "fspf_tag is not served"),
-        ("volumes: [{name: v, export: {session: x}}]", "export is not served"),
-        ("volumes: [{name: v, import: {session: x}}]", "import is not served"),
         ("volumes: [{name: v, files: authenticated-only}]", "every volume is encrypted here"),
         (
             "images: [{name: i, volumes: [{name: v, path: /v, update_policy: ephemeral}]}]",
@@ -383,8 +383,6 @@ def test_what_is_wrong_is_refused_with_its_line(text: str | bytes, line: int, re
         ("security: {attestation: {must_be_sgx_local: true}}", "must_be_sgx_local is not served"),
         ("security: {attestation: {certificates: []}}", "certificates is not served"),
         ("secrets: [{name: a, kind: jwt}]", "kind jwt is not served"),
-        ("secrets: [{name: a, kind: ascii, export: {session: b}}]", "export is not served"),
-        ("secrets: [{name: a, kind: ascii, import: {session: b, secret: c}}]", "import is not served"),
         ("secrets: [{name: a, kind: ascii, import_akv: {}}]", "import_akv is not served"),
         ("secrets: [{name: a, kind: x509, private_key: k, valid_for: 90 days}]", "valid_for is not served"),
     ],
@@ -550,6 +548,79 @@ def test_a_secret_in_the_wrong_place_is_refused_and_not_repeated(text: str) -> N
         parse(MINIMAL + text + "\n")
     assert caught.value.line == 6
     assert "HUSH" not in str(caught.value)
+
+
+GIVES = "secrets: [{name: a, kind: ascii, export: "
+TAKES = "secrets: [{name: a, import: "
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (GIVES + "{session: x, cas_url: y}}]", "cas_url is not served: sessions of another CAS"),
+        (GIVES + "cas.example/session=x}]", "the short form of a session is not served"),
+        (GIVES + "{session: x, namespace: y}}]", "session or namespace"),
+        (GIVES + "{}}]", "session or namespace"),
+        (GIVES + "{namespace: x, session_hash: " + HASH + "}}]", "session_hash does not go with namespace"),
+        (GIVES + "{session: x, session_hash: 1}}]", "must be 64 hex digits"),
+        (GIVES + "{session: 'x y'}}]", "this is not a name"),
+        (GIVES + "{session: ../../x}}]", "leads out of"),
+        (GIVES + "{namespace: ..}}]", "leads out of"),
+        (GIVES + "{to: {session: x}}}]", "'to' is not a field"),
+        (TAKES + "{session: x, secret: b}, kind: jwt}]", "kind jwt is not served"),
+        (TAKES + "{session: x}}]", "needs secret"),
+        (TAKES + "{secret: x}}]", "needs session"),
+        (TAKES + "{session: x, secret: b}, value: c}]", "'value' is not a field of an imported secret"),
+        (TAKES + "{session: x, secret: b}, export: {session: y}}]", "export is not served: what is imported"),
+        (
+            TAKES + "{session: x, secret: b}, export_public: true}]",
+            "export_public is not served: what is imported",
+        ),
+        (TAKES + "{session: x, secret: b}, import_akv: {}}]", "import_akv is not served"),
+        (TAKES + "{session: x, secret: b}}, {name: c, kind: x509, private_key: a}]", "'a' is imported"),
+        ("volumes: [{name: v, import: {session: x}}]", "needs volume"),
+        (
+            f"volumes: [{{name: v, fspf_key: {KEY}, import: {{session: x, volume: y}}}}]",
+            "'fspf_key' is not a field",
+        ),
+        (
+            "volumes: [{name: v, import: {session: x, volume: y}, export: {session: z}}]",
+            "export is not served",
+        ),
+        ("volumes: [{name: v, export: {namespace: x}}]", "volumes are not exported to namespaces"),
+        (
+            "volumes: [{name: v, export: {to: {session: x}, update_policy: ephemeral}}]",
+            "'ephemeral' is not served",
+        ),
+    ],
+)
+def test_what_is_shared_is_checked(text: str, reason: str) -> None:
+    with pytest.raises(SessionError) as caught:
+        parse(MINIMAL + text + "\n")
+    assert (caught.value.line, reason in caught.value.reason) == (6, True), caught.value
+
+
+def test_what_is_shared_is_written_as_it_is_read() -> None:
+    text = (
+        MINIMAL.replace("my-session", "a/b")
+        + f"""secrets:
+  - {{name: one, kind: ascii, export: [{{session: ../c}}, {{session: ./c}}, {{namespace: ..}}]}}
+  - {{name: two, import: {{session: ../../d, secret: e, session_hash: {HASH}}}}}
+volumes:
+  - {{name: v, export: {{to: {{session: f, session_hash: {KEY}}}, volume_alias: w}}}}
+  - {{name: w, import: {{session: f, volume: v}}}}
+"""
+    )
+    session = parse(text)
+    assert [(each.session, each.namespace) for each in session.secrets[0].export] == [
+        ("a/c", False), ("a/b/c", False), ("a", True),
+    ]  # fmt: skip
+    assert session.secrets[1].source == Import("d", "e", HASH)
+    assert session.volumes == (
+        Volume("v", export=(Export("f", KEY, alias="w"),)),
+        Volume("w", source=Import("f", "v")),
+    )
+    assert parse(render(session)) == session
 
 
 def test_an_alias_stands_for_what_its_anchor_names() -> None:

@@ -128,19 +128,43 @@ class Image:
 
 
 @dataclass(frozen=True)
+class Export:
+    """Who gets a secret or a volume: one session, at `session_hash` only when given, or all of a namespace.
+
+    A volume may go by another name: `alias`.
+    """
+
+    session: str
+    session_hash: str | None = None
+    namespace: bool = False
+    alias: str | None = None
+
+
+@dataclass(frozen=True)
+class Import:
+    """Where a secret or a volume comes from: its session, at `session_hash` only when given, and its name there."""
+
+    session: str
+    name: str
+    session_hash: str | None = None
+
+
+@dataclass(frozen=True)
 class Volume:
-    """An encrypted volume; without a key CAS makes one."""
+    """An encrypted volume; without a key CAS makes one, unless it is another session's (`source`)."""
 
     name: str
     fspf_key: str | None = field(default=None, repr=False)
+    export: tuple[Export, ...] = ()
+    source: Import | None = None
 
 
 @dataclass(frozen=True)
 class Secret:
-    """A secret that is given or that CAS makes; which fields mean something depends on the kind.
+    """A secret that is given, that CAS makes, or (`source`) another session's; its kind says which fields count.
 
     `value` as it is written: text, hex or PEM. `private_key` and `issuer` name other secrets. `san` holds
-    `dns:NAME` and `ip:ADDRESS`.
+    `dns:NAME` and `ip:ADDRESS`. Of an imported secret the kind may be left empty.
     """
 
     name: str
@@ -155,6 +179,8 @@ class Secret:
     endpoint: str | None = None
     san: tuple[str, ...] = ()
     export_public: bool = False
+    export: tuple[Export, ...] = ()
+    source: Import | None = None
 
 
 @dataclass(frozen=True)
@@ -193,6 +219,10 @@ class Session:
     def service(self, name: str) -> Service | None:
         """The service of that name, or None."""
         return next((service for service in self.services if service.name == name), None)
+
+    def volume(self, name: str) -> Volume | None:
+        """The volume of that name, or None."""
+        return next((volume for volume in self.volumes if volume.name == name), None)
 
     def image(self, service: Service) -> Image:
         """The image of a service; an empty one when it names none."""

@@ -158,14 +158,20 @@ class Fields:
         node = self.node(name)
         return list(node.value) if isinstance(node, yaml.SequenceNode) else [node]
 
-    def end(self) -> None:
-        """Nothing else may be there."""
+    def served(self, name: str, value: str) -> None:
+        """A field that, said or not, has the one value that this CAS serves."""
+        if self.has(name) and self.text(name) != value:
+            refuse(self.node(name), f"{name} {shown(self.text(name))} is not served: here it is {value}")
+
+    def end(self, what: str = "", more: Mapping[str, str] | None = None) -> None:
+        """Nothing else may be there, `more` with a reason; `what` says what this turned out to be."""
+        what, refused = what or self._what, {**self._refused, **(more or {})}
         for name, key in self._keys.items():
             if name not in self._taken:
-                if name in self._refused:
-                    refuse(key, f"{name} is not served: {self._refused[name]}")
+                if name in refused:
+                    refuse(key, f"{name} is not served: {refused[name]}")
                 hint = "" if _WORD.fullmatch(name) else ": is the space after a colon missing?"
-                refuse(key, f"{shown(name)} is not a field of {self._what}{hint}")
+                refuse(key, f"{shown(name)} is not a field of {what}{hint}")
 
 
 def path(node: yaml.Node, what: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from workflows.scone import session as s
-from workflows.scone import session_secrets
+from workflows.scone import session_secrets, session_sharing
 from workflows.scone.session_fields import (
     HEX32,
     HEX64,
@@ -40,8 +40,6 @@ _NOT_SERVED = {
     },
     "a volume": {
         "fspf_tag": _TRACKED,
-        "export": "volumes are not shared between sessions here",
-        "import": "volumes are not shared between sessions here",
     },
     "a volume of an image": {},
     "security": {"service_access_token": "there are no service access tokens here"},
@@ -63,20 +61,21 @@ def read(node: yaml.Node) -> s.Session:
         refuse(top.node("version"), f"version {shown(version)} is not between 0.3 and 0.3.12")
     if top.text("name") == "/":
         refuse(top.node("name"), "the root namespace is not served: sessions without one belong to nobody")
-    secrets = tuple(session_secrets.read(item) for item in top.items("secrets"))
+    name = top.name("name", s.NAME)
+    secrets = tuple(session_secrets.read(item, name) for item in top.items("secrets"))
     security = (
         Fields(top.node("security"), "security", _NOT_SERVED["security"]) if top.has("security") else None
     )
     attestation = _attestation(security)
     session = s.Session(
-        name=top.name("name", s.NAME),
+        name=name,
         version=version,
         predecessor=_predecessor(top),
         namespace_hash=top.hex("namespace_hash", HEX64),
         salt=top.hex("salt", HEX32),
         services=tuple(_service(item, attestation, secrets) for item in top.items("services")),
         images=tuple(_image(item, secrets) for item in top.items("images")),
-        volumes=tuple(_volume(item) for item in top.items("volumes")),
+        volumes=tuple(_volume(item, name) for item in top.items("volumes")),
         secrets=secrets,
         attestation=attestation,
         **_policies(top),
@@ -115,7 +114,7 @@ def _service(node: yaml.Node, attestation: s.Attestation, secrets: tuple[s.Secre
     )
     if len({service.fspf_path is None, service.fspf_key is None, service.fspf_tag is None}) > 1:
         refuse(node, "fspf_path, fspf_key and fspf_tag belong together")
-    _policy_of_tags(fields, "fspf_update_policy", "rollback_protected_reinitializable")
+    fields.served("fspf_update_policy", "rollback_protected_reinitializable")
     fields.end()
     return service
 
@@ -199,7 +198,7 @@ def _image(node: yaml.Node, secrets: tuple[s.Secret, ...]) -> s.Image:
         mount = _fields(item, "a volume of an image")
         where = mount.path("path") or refuse(item, "a volume of an image needs a path")
         mounts.append(s.Mount(mount.name("name", s.LOCAL_NAME), where))
-        _policy_of_tags(mount, "update_policy", "no_rollback_protection")
+        mount.served("update_policy", "no_rollback_protection")
         mount.end()
     provided = tuple(scalar(item, "provide_secrets") for item in fields.items("provide_secrets"))
     for name in provided:
@@ -250,19 +249,18 @@ def _file_path(node: yaml.Node) -> str:
     return where
 
 
-def _volume(node: yaml.Node) -> s.Volume:
+def _volume(node: yaml.Node, own: str) -> s.Volume:
     fields = _fields(node, "a volume")
-    volume = s.Volume(fields.name("name", s.LOCAL_NAME), fields.hex("fspf_key", HEX64))
+    name = fields.name("name", s.LOCAL_NAME)
+    source = session_sharing.source(fields, own, "volume")
+    if source:
+        fields.end(what="an imported volume", more={"export": session_sharing.NOT_PASSED_ON})
+        return s.Volume(name, source=source)
+    volume = s.Volume(name, fields.hex("fspf_key", HEX64), session_sharing.volume_exports(fields, own))
     if fields.has("files") and fields.text("files") != "encrypted":
         refuse(fields.node("files"), "files: every volume is encrypted here")
     fields.end()
     return volume
-
-
-def _policy_of_tags(fields: Fields, name: str, served: str) -> None:
-    """How tags change: the one way that is the way of this CAS, said or not."""
-    if fields.has(name) and fields.text(name) != served:
-        refuse(fields.node(name), f"{name} {shown(fields.text(name))} is not served: here it is {served}")
 
 
 def _attestation(security: Fields | None) -> s.Attestation:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from workflows.scone import session as s
+from workflows.scone import session_sharing
 from workflows.scone.session_fields import Fields, one_of, refuse, scalar, shown
 
 PLACEHOLDER = re.compile(r"\$\$SCONE::(.{1,300}?)\$\$", re.DOTALL)
@@ -60,21 +61,25 @@ _BYTES = re.compile(r"bin|(?:.+:)?der")
 
 _REFUSED_KINDS = ("aad-token", "config-fragment", "pgp-key", "jwt")
 _REFUSED = {
-    "export": "secrets are not shared between sessions here (export_public is served)",
-    "import": "secrets are not shared between sessions here",
     "import_akv": "there is no Azure Key Vault here",
     "valid_for": "certificates are not made again here, so they do not expire",
 }
 
 
-def read(node: yaml.Node) -> s.Secret:
-    """One secret of the list."""
+def read(node: yaml.Node, own: str) -> s.Secret:
+    """One secret of the list of session `own`."""
     fields = Fields(node, "a secret", _REFUSED)
     name = fields.name("name", s.LOCAL_NAME)
-    fields.text("kind", required=True, why="a kind is left out of imported secrets only")
+    source = session_sharing.source(fields, own, "secret")
+    if not source:
+        fields.text("kind", required=True, why="a kind is left out of imported secrets only")
     if fields.text("kind") in _REFUSED_KINDS:
         refuse(fields.node("kind"), f"kind {fields.text('kind')} is not served here")
-    kind = one_of(fields.node("kind"), "kind", FIELDS)
+    kind = one_of(fields.node("kind"), "kind", FIELDS) if fields.has("kind") else ""
+    if source:
+        kept = dict.fromkeys(("export", "export_public"), session_sharing.NOT_PASSED_ON)
+        fields.end(what="an imported secret", more=kept)
+        return s.Secret(name, kind, source=source)
     readers: dict[str, Callable[[], Any]] = {
         "value": lambda: _value(fields, kind),
         "size": lambda: fields.number("size", MOST_BYTES, 1),
@@ -89,6 +94,7 @@ def read(node: yaml.Node) -> s.Secret:
     given: dict[str, Any] = {key: readers[key]() for key in FIELDS[kind] if fields.has(key)}
     if kind == "x509" and fields.has("dns"):
         given["san"] = _dns(fields)
+    given["export"] = session_sharing.exports(fields, own)
     secret = s.Secret(name, kind, export_public=fields.flag("export_public"), **given)
     fields.end()
     if kind in ("public-key", "x509", "x509-ca") and not secret.private_key and secret.value is None:
@@ -104,6 +110,8 @@ def check(nodes: list[yaml.Node], secrets: tuple[s.Secret, ...]) -> None:
     for node, secret in zip(nodes, secrets, strict=True):
         for field, kind in (("private_key", "private-key"), ("issuer", "x509-ca")):
             name = getattr(secret, field)
+            if name in known and known[name].source:
+                refuse(node, f"{field} {name!r} is imported: what is made for it needs one of this session")
             if name is not None and (name not in known or known[name].kind != kind):
                 refuse(node, f"{field} {name!r} of secret {secret.name!r} is no {kind} of this session")
         seen, issuer = {secret.name}, secret.issuer
@@ -155,7 +163,7 @@ def named(inner: str, secrets: dict[str, s.Secret]) -> tuple[s.Secret, str, bool
     name, _, form = inner.removesuffix(ESCAPE).partition(":")
     if name not in secrets and "." in name and not form:
         name, _, old = name.rpartition(".")
-        if name not in secrets or secrets[name].kind not in OLD_FORMATS.get(old, ()):
+        if name not in secrets or secrets[name].kind not in ("", *OLD_FORMATS.get(old, ())):
             raise LookupError(f"{shown(inner)} names no secret of this session")
         form = f".{old}"
     if name not in secrets:
@@ -169,9 +177,14 @@ def named(inner: str, secrets: dict[str, s.Secret]) -> tuple[s.Secret, str, bool
 
 
 def forms(secret: s.Secret) -> tuple[str, ...]:
-    """The formats that a secret has; a certificate that was given without its key has no key to give."""
+    """The formats that a secret has; a certificate that was given without its key has no key to give.
+
+    Of an imported secret the kind may be open, and whether its key comes with it.
+    """
+    if not secret.kind:
+        return tuple({form: None for kind in FORMATS for form in forms(s.Secret("", kind, private_key=""))})
     old = tuple(f".{name}" for name, kinds in OLD_FORMATS.items() if secret.kind in kinds)
-    keyless = secret.kind in ("x509", "x509-ca") and secret.private_key is None
+    keyless = secret.kind in ("x509", "x509-ca") and secret.private_key is None and not secret.source
     return tuple(
         form
         for form in FORMATS[secret.kind] + old

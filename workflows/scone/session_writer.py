@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workflows.scone.session import Image, Injected, Rule, Secret, Service, Session, Signer
+    from workflows.scone.session import (
+        Export,
+        Image,
+        Import,
+        Injected,
+        Rule,
+        Secret,
+        Service,
+        Session,
+        Signer,
+        Volume,
+    )
 
 
 def render(session: Session) -> str:
@@ -33,7 +44,7 @@ def to_document(session: Session) -> dict[str, Any]:
         "salt": session.salt,
         "services": [_service(service) for service in session.services],
         "images": [_image(image) for image in session.images],
-        "volumes": [_present({"name": v.name, "fspf_key": v.fspf_key}) for v in session.volumes],
+        "volumes": [_volume(volume) for volume in session.volumes],
         "secrets": [_secret(secret) for secret in session.secrets] or None,
         "security": {
             "attestation": _present(
@@ -100,12 +111,33 @@ def _secret(secret: Secret) -> dict[str, Any]:
     """Only the fields that its kind knows."""
     from workflows.scone.session_secrets import FIELDS
 
-    document: dict[str, Any] = {"name": secret.name, "kind": secret.kind}
+    document: dict[str, Any] = {"name": secret.name, "kind": secret.kind or None}
+    if secret.source:
+        return _present(document | {"import": _import(secret.source, "secret")})
     for name in FIELDS[secret.kind]:
         value = getattr(secret, name)
         if not (secret.value is not None and name == "size"):
             document[name] = list(value) or None if isinstance(value, tuple) else value
-    return _present(document | {"export_public": secret.export_public or None})
+    exports = [_export(export) for export in secret.export] or None
+    return _present(document | {"export": exports, "export_public": secret.export_public or None})
+
+
+def _volume(volume: Volume) -> dict[str, Any]:
+    exports = [_present({"to": _export(export), "volume_alias": export.alias}) for export in volume.export]
+    source = _import(volume.source, "volume") if volume.source else None
+    return _present(
+        {"name": volume.name, "fspf_key": volume.fspf_key, "import": source, "export": exports or None}
+    )
+
+
+def _export(export: Export) -> dict[str, Any]:
+    field = "namespace" if export.namespace else "session"
+    return _present({field: export.session, "session_hash": export.session_hash})
+
+
+def _import(source: Import, what: str) -> dict[str, Any]:
+    document = {"session": source.session, what: source.name, "session_hash": source.session_hash}
+    return _present(document)
 
 
 def _listed(values: tuple[str, ...] | None) -> list[str] | None:

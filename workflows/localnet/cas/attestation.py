@@ -14,6 +14,7 @@ from typing import Any
 
 from workflows.core.text import clean
 from workflows.localnet.cas.secrets import Values
+from workflows.localnet.cas.sharing import NotShared
 from workflows.localnet.cas.store import SessionStore, Stored
 from workflows.scone.session import Image, Injected, Rule, Service, Session
 from workflows.sgx.quote import BadQuote, Quote
@@ -102,8 +103,9 @@ def _check_debug(session: Session, proven: Quote) -> None:
 
 
 def _configuration(store: SessionStore, found: Stored, service: Service) -> dict[str, Any]:
-    image, values = found.session.image(service), store.values(found.session)
+    image = found.session.image(service)
     try:
+        values = store.values(found)
         files = [_file(file, values) for file in image.injection_files]
         return {
             "command": [values.text(word) for word in service.words],
@@ -113,13 +115,17 @@ def _configuration(store: SessionStore, found: Stored, service: Service) -> dict
             "fspf_key": service.fspf_key,
             "fspf_tag": service.fspf_tag,
             "volumes": [
-                {"name": m.name, "path": m.path, "key": store.volume_key(found.session.name, m.name)}
+                {"name": m.name, "path": m.path, "key": store.volume_key(found, m.name)}
                 for m in image.volumes
             ],
             "files": files,
             "secrets": _provided(image, values),
         }
-    except LookupError as error:  # posted before the language was checked as it is now
+    except NotShared as error:
+        raise AttestationFailed(str(error)) from None
+    except (
+        LookupError
+    ) as error:  # of a secret that is imported, or posted before the language was as it is now
         raise AttestationFailed(f"a secret of the session is missing: {clean(str(error))}") from None
 
 

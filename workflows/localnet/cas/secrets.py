@@ -6,12 +6,14 @@ A value is kept as bytes: an ascii secret's text, a binary secret's bytes, a key
 from __future__ import annotations
 
 import base64
+import dataclasses
 import datetime
 import ipaddress
 import json
 import secrets
 from collections.abc import Iterable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -61,23 +63,33 @@ def migrates(old: Secret, new: Secret) -> bool:
 
 
 class Values:
-    """The secrets of one session with their values, ready to be put into texts."""
+    """The secrets of one session with their values, ready to be put into texts.
 
-    def __init__(self, session: Session, values: Mapping[str, bytes]) -> None:
-        self._secrets = {secret.name: secret for secret in session.secrets}
+    `shared` is what others export to it; without them its own secrets alone are there.
+    """
+
+    def __init__(
+        self, session: Session, values: Mapping[str, bytes], shared: Mapping[str, Shared] | None = None
+    ) -> None:
+        self._shared = shared or {}
+        self._secrets = {secret.name: secret for secret in session.secrets if not secret.source}
+        for name, (secret, _) in self._shared.items():
+            self._secrets[name] = dataclasses.replace(secret, name=name)
         self._values = values
 
     def text(self, text: str) -> str:
-        """A text with its placeholders replaced; the session was checked to have no bytes in it."""
-        return replace(text.encode(), self.of).decode()
+        """A text with its placeholders replaced. LookupError: as `of`, or it would hold bytes."""
+        return replace(text.encode(), partial(self.of, only_text=True)).decode()
 
     def content(self, text: str) -> bytes:
         """The content of an injection file."""
         return replace(text.encode(), self.of)
 
-    def of(self, inner: str) -> bytes:
+    def of(self, inner: str, *, only_text: bool = False) -> bytes:
         """What stands for a placeholder. LookupError: no such secret or format."""
         secret, form, escape = named(inner, self._secrets)
+        if only_text and is_bytes(secret.kind, form):  # of what is imported only CAS knows the kind
+            raise LookupError(f"secret {secret.name!r} holds bytes, and a text cannot")
         data = self._format(secret, form)
         return json.dumps(data.decode())[1:-1].encode() if escape else data
 
@@ -102,10 +114,13 @@ class Values:
                 "renew": None,
             }
             for secret in self._secrets.values()
-            if secret.export_public
+            if secret.export_public and secret.name not in self._shared
         }
 
     def _format(self, secret: Secret, form: str) -> bytes:
+        if secret.name in self._shared:
+            original, exporter = self._shared[secret.name]
+            return exporter._format(original, form)
         value = self._values[secret.name]
         if secret.kind == "ascii":
             return value
@@ -138,6 +153,13 @@ class Values:
             secret = self._secrets[secret.issuer]
             chain.append(self._load(secret))
         return chain
+
+
+class Shared(NamedTuple):
+    """A secret as its exporter has it, without a private_key that is not exported as well, and with its values."""
+
+    secret: Secret
+    values: Values
 
 
 def _spellings(secret: Secret, form: str) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from workflows.localnet.cas import sharing
 from workflows.localnet.cas.secrets import Values, make, migrates
 from workflows.localnet.database import Database
 from workflows.localnet.vault import Vault
@@ -73,7 +74,8 @@ class SessionStore:
         with self._database.transaction() as sql:
             self._may_post(sql, session, creator, old)
         # Keys take long to make, and nobody who reads should wait for that.
-        values = make(session.secrets, self._kept(session, old.session) if old else {})
+        own = [secret for secret in session.secrets if not secret.source]
+        values = make(own, self._kept(session, old.session) if old else {})
         with self._database.transaction() as sql:
             row = _row(sql, session.name)
             if (None if row is None else str(row[0])) != (old and old.hash):
@@ -113,26 +115,41 @@ class SessionStore:
             raise Refused(404, f'session "{name}" never had this hash; it has {found.hash}')
         return self._text(name, row[0]), digest
 
-    def volume_key(self, session: str, volume: str) -> str:
-        """The key of a session's volume, 64 hex. KeyError: no such volume."""
+    def volume_key(self, found: Stored, name: str) -> str:
+        """The key of a session's volume, 64 hex. KeyError: no such volume; NotShared: nobody exports it."""
+        session, volume = found.session.name, name
+        known = found.session.volume(name)
+        if known and known.source:
+            session, volume = sharing.volume(session, found.hash, known.source, self._current)
         row = self._database.one("SELECT key FROM volumes WHERE session = ? AND volume = ?", session, volume)
         if row is None or not isinstance(row[0], bytes):
             raise KeyError(volume)
         return self._vault.open(row[0], _context(session, volume)).hex()
 
-    def values(self, session: Session) -> Values:
-        """The secrets of a session with their values."""
-        kept = self._database.all("SELECT secret, value FROM secrets WHERE session = ?", session.name)
-        return Values(session, self._opened(session.name, kept))
+    def values(self, found: Stored) -> Values:
+        """The secrets of a session with their values, imported ones too. NotShared: it does not get one."""
+        shared = sharing.secrets(found.session, found.hash, self._current, self._own)
+        return Values(found.session, self._made(found.session.name), shared)
 
     def public(self, name: str) -> dict[str, dict[str, Any]]:
         """The secrets that a session exports to everybody; none when there is no such session."""
         found = self.get(name)
-        return self.values(found.session).public() if found else {}
+        return self._own(found.session).public() if found else {}
 
     def close(self) -> None:
         """Let go of the database."""
         self._database.close()
+
+    def _current(self, name: str) -> tuple[Session, str] | None:
+        found = self.get(name)
+        return (found.session, found.hash) if found else None
+
+    def _own(self, session: Session) -> Values:
+        return Values(session, self._made(session.name))
+
+    def _made(self, session: str) -> dict[str, bytes]:
+        kept = self._database.all("SELECT secret, value FROM secrets WHERE session = ?", session)
+        return self._opened(session, kept)
 
     def _text(self, name: str, sealed: object) -> bytes:
         if not isinstance(sealed, bytes):
@@ -170,6 +187,8 @@ class SessionStore:
 
     def _keep_volumes(self, sql: sqlite3.Connection, session: Session) -> None:
         for volume in session.volumes:
+            if volume.source:
+                continue
             key = bytes.fromhex(volume.fspf_key) if volume.fspf_key else secrets.token_bytes(32)
             # a volume keeps the key that CAS made for it when its session is updated
             verb = "INSERT OR REPLACE" if volume.fspf_key else "INSERT OR IGNORE"
@@ -180,12 +199,11 @@ class SessionStore:
 
     def _kept(self, new: Session, old: Session) -> dict[str, bytes]:
         """Values that the new session takes over from the old one."""
-        rows = self._database.all("SELECT secret, value FROM secrets WHERE session = ?", new.name)
         before = {secret.name: secret for secret in old.secrets}
         after = {secret.name: secret for secret in new.secrets}
         return {
             name: value
-            for name, value in self._opened(new.name, rows).items()
+            for name, value in self._made(new.name).items()
             if name in before and name in after and migrates(before[name], after[name])
         }
 
