@@ -59,6 +59,7 @@ class Localnet:
         self._state = private_dir(state)
         # before anything is started that would inherit them
         self._sms_key, self._sms_admin_key = taken_key("CREAMTEA_SMS_KEY"), taken("CREAMTEA_SMS_ADMIN_KEY")
+        self._cas_key = taken_key("CREAMTEA_CAS_KEY")
         self._emit = emit
         self._sharing = sharing
         self._door: Door | None = None
@@ -132,7 +133,7 @@ class Localnet:
             self._state, tools, self._emit, port=self._ports["chain"], shared=self._door is not None
         )
         await self._up("chain", "chain with iExec's contracts", chain)
-        cas = Cas(self._state / "cas", pki)
+        cas = Cas(self._state / "cas", pki, key=self._cas_key)
         cas_tls = server_tls(how, pki, self._state / "tls", clients=True) if how else None
         self._place("CAS", cas.api, cas_tls)
         await self._up("cas", "CAS (SIMULATED)", cas)

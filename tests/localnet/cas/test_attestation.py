@@ -80,6 +80,16 @@ def test_every_other_enclave_session_and_service_is_refused_with_the_reason(on_c
     on_cas(body)
 
 
+def test_who_shows_no_good_quote_learns_nothing_of_sessions(on_cas: On) -> None:
+    async def body(world: World) -> None:
+        await world.client().post(render(session()))
+        for config_id in ("one/app", "one/none", "none/app"):
+            answer = await world.by_hand(config_id, b"no quote")
+            assert "does not verify" in answer["error"], answer
+
+    on_cas(body)
+
+
 def test_debug_mode_has_to_be_tolerated(on_cas: On) -> None:
     async def body(world: World) -> None:
         await world.client().post(render(session(attestation=Attestation())))

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import hashlib
 import ssl
 import subprocess
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tests.localnet.cas.cas_world import APP, KEY, SECRET, World, session
 from workflows.core.failure import Failed
 from workflows.localnet.cas import tls
+from workflows.localnet.cas.client import CasClient
+from workflows.localnet.cas.server import Cas
 from workflows.scone.session import render
+from workflows.sgx.pki import development_pki
 
 On = Callable[[Callable[[World], Awaitable[None]]], None]
 
@@ -89,6 +98,97 @@ def test_any_client_certificate_is_taken_and_its_key_is_who_comes(on_cas: On) ->
             assert (await world.request("GET", f"/v1/sessions/{name}-{version.value}"))[0] == 404
 
     on_cas(body)
+
+
+def test_a_certificate_out_of_its_time_is_refused_in_words_and_a_renewed_one_is_taken(on_cas: On) -> None:
+    """The key is who comes, so a certificate made anew for it opens what the old one did."""
+
+    async def body(world: World) -> None:
+        pair = world.cas.client("renewed")
+        await world.client("renewed").post(render(session("kept")))
+        key = serialization.load_pem_private_key(pair.key.read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        now = datetime.datetime.now(datetime.timezone.utc)
+        day = datetime.timedelta(days=1)
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "anew")])
+        for since, until, status, reason in (
+            (now - 9 * day, now - day, 403, "has expired"),
+            (now + day, now + 9 * day, 403, "is not valid before"),
+            (now - day, now + day, 200, ""),
+        ):
+            made = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+            made = made.serial_number(x509.random_serial_number()).not_valid_before(since)
+            certificate = made.not_valid_after(until).sign(key, hashes.SHA256())
+            pair.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+            for method, path, text in (
+                ("GET", "/v1/sessions/kept", None),
+                ("POST", "/session", render(session("kept"))),
+            ):
+                got, answer = await world.request(method, path, text, client="renewed")
+                assert got == (409 if (status, method) == (200, "POST") else status), (answer, since)
+                assert reason in str(answer)
+
+    on_cas(body)
+
+
+def test_the_hash_of_a_session_is_told_to_who_may_read_it(on_cas: On) -> None:
+    """It is of the text, so it would let one try out what the text may hold."""
+
+    async def body(world: World) -> None:
+        for name, read in (("open", "ANY"), ("closed", "CREATOR")):
+            changes: dict[str, Any] = {"update": ("ANY",), "read": (read,)}
+            digest = await world.client().post(render(session(name, **changes)))
+            stale = render(session(name, predecessor="0" * 64))
+            inner = render(session(f"{name}/inner", namespace_hash="0" * 64))
+            for text in (stale, inner):
+                status, answer = await world.request("POST", "/session", text, client="stranger")
+                assert (status, digest in answer["error"]) == (409, read == "ANY"), answer
+                assert "0" * 64 in answer["error"]
+                status, answer = await world.request("POST", "/session", text)
+                assert (status, digest in answer["error"]) == (409, True)
+        assert (await world.request("GET", f"/v1/sessions/closed?hash={digest.upper()}"))[0] == 200
+
+    on_cas(body)
+
+
+def test_every_refusal_of_the_clients_door_is_in_json(on_cas: On) -> None:
+    async def body(world: World) -> None:
+        for method, path, text, status, reason in (
+            ("POST", "/session", "#" * ((1 << 20) + 1), 413, "larger than 1048576 bytes"),
+            ("GET", "/nowhere", None, 404, "nothing at /nowhere"),
+            ("DELETE", "/session", None, 405, "takes POST"),
+            ("GET", "/v1/sessions", None, 405, "takes POST"),
+        ):
+            got, answer = await world.request(method, path, text)
+            assert (got, reason in answer["error"]) == (status, True), answer
+
+    on_cas(body)
+
+
+def test_a_key_of_the_environment_is_in_no_file_and_no_other_opens_what_it_sealed(tmp_path: Path) -> None:
+    async def main() -> None:
+        pki = development_pki(tmp_path / "keys")
+
+        async def with_key(key: bytes) -> None:
+            cas = Cas(tmp_path / "cas", pki, key=key)
+            await cas.start()
+            try:
+                client = CasClient(cas.url, pki.root_pem, cas.client("sms"))
+                await client.post(render(session("one")))
+            finally:
+                await cas.stop()
+
+        await with_key(b"\x5e" * 32)
+        assert not (tmp_path / "cas" / "cas.key").exists()
+        with pytest.raises(Failed, match="exists"):
+            await with_key(b"\x5e" * 32)
+        with pytest.raises(Failed) as caught:
+            await with_key(b"\x5f" * 32)
+        assert caught.value.name == "vault_key_mismatch"
+        for path in (tmp_path / "cas").rglob("*"):
+            assert path.is_dir() or b"\x5e" * 32 not in path.read_bytes()
+
+    asyncio.run(main())
 
 
 def test_without_a_certificate_nothing_but_public_values_is_served(on_cas: On) -> None:

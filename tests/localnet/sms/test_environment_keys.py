@@ -11,7 +11,7 @@ from tests.conformance.sms.wire import Sms
 from workflows.localnet import client
 from workflows.localnet.toolchain import Toolchain
 
-KEY, ADMIN = "5e" * 32, "an admin's key of the environment"
+KEY, ADMIN, CAS_KEY = "5e" * 32, "an admin's key of the environment", "5f" * 32
 
 
 def family(pid: int) -> list[int]:
@@ -28,6 +28,7 @@ def test_a_localnet_takes_its_keys_out_of_the_environment(
     storage.mkdir(mode=0o755)
     monkeypatch.setenv("CREAMTEA_SMS_KEY", KEY)
     monkeypatch.setenv("CREAMTEA_SMS_ADMIN_KEY", ADMIN)
+    monkeypatch.setenv("CREAMTEA_CAS_KEY", CAS_KEY)
     monkeypatch.setenv("CREAMTEA_SMS_STORAGE", str(storage))
     lease = client.join(state, lambda _: None)
     try:
@@ -42,13 +43,12 @@ def test_a_localnet_takes_its_keys_out_of_the_environment(
         for one in others:
             environment = Path(f"/proc/{one}/environ").read_bytes()
             assert b"PATH=" in environment
-            assert KEY.encode() not in environment and ADMIN.encode() not in environment
+            assert not any(key.encode() in environment for key in (KEY, ADMIN, CAS_KEY))
+        secret = [each for key in (KEY, CAS_KEY) for each in (key.encode(), bytes.fromhex(key))]
         for folder, _, names in os.walk(tmp_path):
             for path in (Path(folder, name) for name in names):
                 content = path.read_bytes()
-                assert not any(
-                    text in content for text in (KEY.encode(), bytes.fromhex(KEY), ADMIN.encode())
-                ), path
+                assert not any(text in content for text in (*secret, ADMIN.encode())), path
     finally:
         lease.close()
         client.stop(state)

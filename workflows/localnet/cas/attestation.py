@@ -37,7 +37,7 @@ def attest(
     store: SessionStore, verify: Verify, nonce: bytes, certificate: bytes, config_id: str, quote: bytes
 ) -> dict[str, Any]:
     """The configuration of the service that the quote proves. AttestationFailed otherwise. Blocks."""
-    found, service = _wanted(store, config_id)
+    asked = _asked(config_id)
     try:
         proven = verify(quote)
     except BadQuote as error:
@@ -46,16 +46,22 @@ def attest(
         raise AttestationFailed(
             "the quote was made for another connection: its REPORTDATA does not fit the nonce"
         )
+    found, service = _wanted(store, *asked)  # only now: who shows no good quote learns nothing of sessions
     if found.session.attestation.mode != "none":
         _check_identity(found.session.name, service, proven)
         _check_debug(found.session, proven)
     return _configuration(store, found, service)
 
 
-def _wanted(store: SessionStore, config_id: str) -> tuple[Stored, Service]:
-    session, slash, name = config_id.rpartition("/")
-    if not slash or not session or not name:
+def _asked(config_id: str) -> tuple[str, str]:
+    """Session and service of a config id."""
+    session, _, name = config_id.rpartition("/")
+    if not session or not name:
         raise AttestationFailed(f"SCONE_CONFIG_ID {clean(config_id)[:80]!r} is not <session>/<service>")
+    return session, name
+
+
+def _wanted(store: SessionStore, session: str, name: str) -> tuple[Stored, Service]:
     found = store.get(session)
     if found is None:
         raise AttestationFailed(f'session "{clean(session)}" not found')

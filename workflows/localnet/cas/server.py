@@ -15,10 +15,11 @@ from typing import Any
 
 from aiohttp import web
 
+from workflows.core.text import clean
 from workflows.localnet.cas import tls
 from workflows.localnet.cas.attestation import AttestationFailed, attest
 from workflows.localnet.cas.store import Refused, SessionStore
-from workflows.localnet.service import LOOPBACK, HttpService
+from workflows.localnet.service import LOOPBACK, Handler, HttpService
 from workflows.scone.session import MAX_SIZE, SessionError
 from workflows.sgx.pki import Pki
 from workflows.sgx.quote import verify
@@ -33,7 +34,8 @@ _VALUES = re.compile("session=(?P<session>[^,]+)(?:,secret=(?P<secret>[^,]+))?")
 class Cas:
     """`directory` is `<state>/cas`; quotes must chain to the root of `pki`.
 
-    `api` is the client API; `enclave_port` the port of the enclave API, both on loopback.
+    `api` is the client API; `enclave_port` the port of the enclave API, both on loopback. `key`: that of what is
+    stored, which is in a file of the directory when none is given.
     """
 
     def __init__(
@@ -43,15 +45,17 @@ class Cas:
         *,
         port: int = 0,
         enclave_port: int = 0,
+        key: bytes | None = None,
     ) -> None:
         self._directory = directory
-        self._store = SessionStore(directory)
+        self._store = SessionStore(directory, key)
         self._verify = partial(verify, root=pki.root)
         pair = tls.server_pair(directory, pki)
         self._certificate = pair.der()
         self._client_tls = tls.server_context(pair, clients=True)
         self._enclave_tls = tls.server_context(pair, clients=False)
         self.api = HttpService(port=port, tls=self._client_tls, max_body=MAX_SIZE)
+        self.api.app.middlewares.append(_in_json)
         self.api.app.add_routes(
             [
                 web.post("/session", self._post),
@@ -194,9 +198,29 @@ def _creator(request: web.Request) -> str:
     if not certificate:
         raise _forbidden("a client certificate is needed")
     try:
+        if why := tls.untimely(certificate):
+            raise _forbidden(
+                f"this client certificate {why}: make one anew for the same key, which is who you are"
+            )
         return tls.key_hash(certificate)
     except ValueError:
-        raise _forbidden("the key of this client certificate cannot be read") from None
+        raise _forbidden("this client certificate or its key cannot be read") from None
+
+
+@web.middleware
+async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """What the web server itself refuses, in the form of all other refusals."""
+    try:
+        return await handler(request)
+    except web.HTTPRequestEntityTooLarge:
+        why, status, allowed = f"the session is larger than {MAX_SIZE} bytes", 413, None
+    except web.HTTPNotFound:
+        why, status, allowed = f"there is nothing at {clean(request.path)[:200]}", 404, None
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        why, status = f"{clean(request.path)[:200]} takes {allowed}, not {clean(request.method)[:20]}", 405
+    headers = {"Allow": allowed} if allowed else None
+    return web.json_response({"error": why}, status=status, headers=headers)
 
 
 def _forbidden(why: str) -> web.HTTPForbidden:

@@ -55,11 +55,16 @@ class Stored:
 
 
 class SessionStore:
-    """All methods block on the disk."""
+    """All methods block on the disk. `key`: that of the values, in a file of the directory when none is given."""
 
-    def __init__(self, directory: Path) -> None:
-        self._vault = Vault(directory / "cas.key")
+    def __init__(self, directory: Path, key: bytes | None = None) -> None:
+        self._vault = Vault(directory / "cas.key", key)
         self._database = Database(directory / "cas.sqlite", _SCHEMA)
+        try:
+            self._vault.tie(self._database)
+        except BaseException:
+            self._database.close()
+            raise
 
     def post(self, text: bytes, creator: str) -> str:
         """Create or update a session; its hash. SessionError: not a session. Refused: it may not be."""
@@ -108,6 +113,7 @@ class SessionStore:
         found = self.get(name)
         if found is None or not _allows(found.session.read, found.creator, reader):
             raise Refused(404, f'session "{name}" not found, or this client certificate may not read it')
+        digest = digest and digest.lower()
         if digest is None or digest == found.hash:
             return found.text, found.hash
         row = self._database.one("SELECT text FROM earlier WHERE name = ? AND hash = ?", name, digest)
@@ -166,7 +172,7 @@ class SessionStore:
         if old is None:
             self._may_create(sql, new, creator)
         else:
-            _may_update(new, old.session, old.hash, old.creator, creator)
+            _may_update(new, old, creator)
 
     def _may_create(self, sql: sqlite3.Connection, new: Session, creator: str) -> None:
         """In a namespace, what its session says decides."""
@@ -183,7 +189,8 @@ class SessionStore:
         if not _allows(policy, str(row[1]), creator):
             raise Refused(403, f'namespace "{above}" does not let this client create sessions in it')
         if new.namespace_hash and not hmac.compare_digest(new.namespace_hash, str(row[0])):
-            raise Refused(409, f"namespace_hash {new.namespace_hash} is not that of the namespace, {row[0]}")
+            told = _told(namespace, str(row[0]), str(row[1]), creator)
+            raise Refused(409, f"namespace_hash {new.namespace_hash} is not that of the namespace{told}")
 
     def _keep_volumes(self, sql: sqlite3.Connection, session: Session) -> None:
         for volume in session.volumes:
@@ -219,13 +226,19 @@ def _row(sql: sqlite3.Connection, name: str) -> tuple[Any, ...] | None:
     return row
 
 
-def _may_update(new: Session, old: Session, current: str, owner: str, creator: str) -> None:
-    if not _allows(old.update, owner, creator):
+def _may_update(new: Session, old: Stored, creator: str) -> None:
+    if not _allows(old.session.update, old.creator, creator):
         raise Refused(403, f'session "{new.name}" exists, and its policy does not let this client update it')
     if new.predecessor is None:
         raise Refused(409, f'session "{new.name}" exists: an update names the hash of its predecessor')
-    if not hmac.compare_digest(new.predecessor, current):
-        raise Refused(409, f"predecessor {new.predecessor} is not the current session, {current}")
+    if not hmac.compare_digest(new.predecessor, old.hash):
+        told = _told(old.session, old.hash, old.creator, creator)
+        raise Refused(409, f"predecessor {new.predecessor} is not the current session{told}")
+
+
+def _told(session: Session, digest: str, owner: str, who: str) -> str:
+    """The hash of a session for who may read it: it is of the text, and would let others guess at that."""
+    return f", {digest}" if _allows(session.read, owner, who) else ""
 
 
 def _allows(policy: tuple[str, ...], creator: str, who: str) -> bool:

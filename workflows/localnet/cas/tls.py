@@ -26,6 +26,9 @@ from workflows.sgx.pki import Pki
 
 NAMES = ("cas", "localhost", "127.0.0.1")
 _CERTIFICATE_MESSAGE = 11  # of the handshake
+# X509_V_FLAG_NO_CHECK_TIME: who comes with an expired certificate is told so in an answer (`untimely`), not by a
+# connection that ends
+_NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
 _YEARS = datetime.timedelta(days=3650)
 
 
@@ -133,7 +136,7 @@ def _move(connection: Any, pair: Pair) -> None:
 def _welcome(context: ssl.SSLContext) -> None:
     """Ask for a client's certificate. `ssl` has no option for one of anybody: see `_introduce`."""
     context.verify_mode = ssl.CERT_OPTIONAL
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
     setattr(context, "_msg_callback", _introduce)  # noqa: B010 - not in the stubs
 
 
@@ -163,6 +166,17 @@ def _leaf(message: bytes, *, named: bool) -> bytes:
 def key_hash(certificate: bytes) -> str:
     """`session_keys.key_hash` of a DER certificate: the identity of a creator. ValueError: an odd key."""
     return session_keys.certificate_hash(x509.load_der_x509_certificate(certificate))
+
+
+def untimely(certificate: bytes) -> str:
+    """What is wrong with the time of a DER certificate, in words; empty when it is valid now."""
+    known = x509.load_der_x509_certificate(certificate)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    if known.not_valid_after_utc < now:
+        return f"has expired on {known.not_valid_after_utc:%Y-%m-%d}"
+    if known.not_valid_before_utc > now:
+        return f"is not valid before {known.not_valid_before_utc:%Y-%m-%d}"
+    return ""
 
 
 def _builder(subject: str, key: ec.EllipticCurvePrivateKey, issuer: x509.Name) -> x509.CertificateBuilder:
