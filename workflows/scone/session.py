@@ -34,7 +34,7 @@ INJECTED_MODE = 0o700
 
 # `.` and `..` mean a place among sessions, not one of them
 LOCAL_NAME = re.compile(r"(?!\.\.?(?:/|$))[A-Za-z0-9_\-.~]{1,128}")
-NAME = re.compile(rf"{LOCAL_NAME.pattern}(?:/{LOCAL_NAME.pattern}){{0,31}}")
+NAME = re.compile(rf"(?!.{{301}}){LOCAL_NAME.pattern}(?:/{LOCAL_NAME.pattern}){{0,31}}")
 HOST_WORD = re.compile(r"@@\d+")  # in a command: an argument that the host gives
 VARIABLE = re.compile(r"[^=\x00]{1,256}")
 

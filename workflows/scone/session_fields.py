@@ -12,7 +12,7 @@ from workflows.scone import session as s
 
 HEX64, HEX32 = re.compile(r"[0-9a-fA-F]{64}"), re.compile(r"[0-9a-fA-F]{32}")
 _DIGITS = {HEX64: 64, HEX32: 32}
-_WORD = re.compile(r"[\w.~/@$\\*-]{1,140}", re.ASCII)
+_WORD = re.compile(r"[\w.~/@$\\*<>%,?-]{1,140}")
 _NOT_HERE = "a secret is not put in here"
 
 

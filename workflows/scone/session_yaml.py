@@ -13,9 +13,10 @@ import yaml
 
 from workflows.scone import session as s
 
-MAX_NODES = 1 << 17  # with what its aliases stand for
+MAX_NODES = 1 << 15  # with what its aliases stand for
 MAX_DEPTH = 32  # the language itself needs a dozen
 _HALF = re.compile("[\ud800-\udfff]")
+_TOO_MANY = f"the session holds more than {MAX_NODES} values, aliases counted"
 _TAG = "a tag, which means nothing here: quote a text that begins with !"
 
 
@@ -38,7 +39,7 @@ def compose(text: str) -> yaml.Node:
     if node is None:
         raise s.SessionError(1, "the session is empty")
     if _weight(node, {}) > MAX_NODES:
-        raise s.SessionError(1, f"the session holds more than {MAX_NODES} values, aliases counted")
+        raise s.SessionError(1, _TOO_MANY)
     return node
 
 
@@ -48,6 +49,7 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self._depth = 0
+        self._nodes = 0
         self._unused: dict[str | None, Any] = {}
 
     def compose_document(self) -> yaml.Node | None:
@@ -70,6 +72,9 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def _look(self, event: Any) -> None:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:  # here already, because reading takes its time
+            _refuse(event.start_mark, _TOO_MANY)
         if self._depth > MAX_DEPTH:
             _refuse(event.start_mark, "nested too deeply")
         if event.tag is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from tests.localnet.cas.cas_world import APP, KEY, OTHER, SECRET, TAG, World, session
 from workflows.localnet.cas.attestation import report_data
 from workflows.localnet.runtime.refusals import NotAttested
-from workflows.scone.session import Attestation, render
+from workflows.scone.session import Attestation, Image, Mount, Volume, render
 from workflows.sgx.pki import development_pki
 from workflows.sgx.quote import Quoter
 
@@ -48,6 +49,19 @@ def test_the_enclave_that_the_session_names_gets_its_service(on_cas: On) -> None
     on_cas(body)  # CAS was restarted in between
     assert keys == before
     assert len(set(keys.values())) == 2
+
+
+def test_a_volume_has_any_name_of_the_language(on_cas: On) -> None:
+    """The folder in which its sealed file lies is called so."""
+    name = "in.~-_" + "x" * 122
+
+    async def body(world: World) -> None:
+        one = session(volumes=(Volume(name), Volume("out")))
+        image = Image("app-image", (Mount(name, "/iexec_in"),))
+        await world.client().post(render(replace(one, images=(image, one.images[1]))))
+        assert [volume.name for volume in (await world.attested("one/app")).volumes] == [name]
+
+    on_cas(body)
 
 
 def test_volume_keys_differ_between_sessions(on_cas: On) -> None:

@@ -21,6 +21,7 @@ from workflows.localnet.runtime.volumes import Volume
 CAS_PORT, LAS_PORT = 18765, 18766
 PATIENCE = 60  # seconds for one answer: CAS may still be reading the chain
 LONGEST = 4 << 20  # bytes of one line
+_FOLDER = r"(?!\.\.?$)[A-Za-z0-9_.~-]{1,128}"
 
 
 class Session(NamedTuple):
@@ -138,7 +139,7 @@ def _session(answer: "Mapping[str, Any]") -> Session:
 
 
 def _volume(given: "Any") -> Volume:
-    if not isinstance(given, dict) or not re.fullmatch("[A-Za-z0-9_-]{1,64}", str(given.get("name"))):
+    if not isinstance(given, dict) or not re.fullmatch(_FOLDER, str(given.get("name"))):
         raise NotAttested("a volume of the session has no proper name")
     return Volume(given["name"], _path(given.get("path")), _hex(given, "key", 32))
 
