@@ -117,6 +117,9 @@ def secrets(draw: st.DrawFn) -> tuple[Secret, ...]:
             Secret("a", "ascii", value="yes: #1"),
             Secret("a", "binary", size=32),
             Secret("a", "binary", value="DEADbeef"),
+            Secret("a", "ascii", export=(Export("b"), Export("c", HASH), Export("d/e", namespace=True))),
+            Secret("a", "", source=Import("b", "c", HASH)),
+            Secret("a", "x509", source=Import("b/c", "d")),
         ]
     )
     public = Secret("public", "public-key", private_key="key")
@@ -139,6 +142,13 @@ def image(draw: st.DrawFn, name: str, volumes: list[str]) -> Image:
     return Image(name, tuple(draw(mounts)), tuple(files))
 
 
+def volume(name: str) -> st.SearchStrategy[Volume]:
+    """Its own, with a key or without, exported or not; or another session's."""
+    exports = st.just(()) | st.just((Export("b"), Export("c", KEY, alias="other")))
+    own = st.builds(Volume, st.just(name), st.none() | hex64, exports)
+    return own | st.just(Volume(name, source=Import("b", "v", KEY)))
+
+
 @st.composite
 def sessions(draw: st.DrawFn) -> Session:
     volumes = draw(st.lists(names, max_size=3, unique=True))
@@ -152,7 +162,7 @@ def sessions(draw: st.DrawFn) -> Session:
             for name in draw(st.lists(names, min_size=1, max_size=3, unique=True))
         ),
         images=tuple(draw(image(name, volumes)) for name in images),
-        volumes=tuple(Volume(name, draw(st.none() | hex64)) for name in volumes),
+        volumes=tuple(draw(volume(name)) for name in volumes),
         secrets=draw(secrets()),
         read=draw(who),
         update=draw(who),
@@ -675,6 +685,8 @@ def test_a_key_that_comes_with_a_certificate_is_its_key(tmp_path: Path) -> None:
     for other in ((theirs.key.read_text(),), ()):
         with pytest.raises(SessionError, match="is not the key of the value of secret 'c'"):
             parse(text(*other))
+    with pytest.raises(SessionError, match="value holds more than one PEM"):
+        parse(text(ours.key.read_text() + theirs.key.read_text()))
 
 
 def test_a_policy_names_one_certificate_at_a_time(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
+_BEGIN = "-----BEGIN "
 _CERTIFICATE, _PUBLIC = "-----BEGIN CERTIFICATE-----", "-----BEGIN PUBLIC KEY-----"
 
 
@@ -26,6 +27,8 @@ def load(kind: str, pem: str) -> Any:
         "x509-ca": ("a PEM certificate", x509.load_pem_x509_certificate),
     }
     what, reader = readers[kind]
+    if pem.count(_BEGIN) > 1:
+        raise ValueError("value holds more than one PEM")
     try:
         with warnings.catch_warnings():  # the library comments on odd certificates
             warnings.simplefilter("ignore")
@@ -34,10 +37,21 @@ def load(kind: str, pem: str) -> Any:
         raise ValueError(f"value is not {what}") from None
 
 
+def public_hash(kind: str, pem: str) -> str:
+    """`key_hash` of the public part of a secret's value. ValueError: it cannot be read."""
+    loaded = load(kind, pem)
+    if kind in ("x509", "x509-ca"):
+        return certificate_hash(loaded)
+    return key_hash(loaded.public_key() if kind == "private-key" else loaded)
+
+
+def signs(pem: str) -> bool:
+    """Whether a private key can sign a certificate; some are for agreeing on keys alone."""
+    return hasattr(load("private-key", pem), "sign")
+
+
 def client_hash(pem: str) -> str | None:
     """The hash of the key in a PEM certificate or public key; None for any other text. ValueError: damaged."""
-    if pem.count("-----BEGIN ") > 1:
-        raise ValueError("more than one PEM in one entry")
     if pem.lstrip().startswith(_CERTIFICATE):
         return certificate_hash(load("x509", pem))
     if pem.lstrip().startswith(_PUBLIC):

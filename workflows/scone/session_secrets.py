@@ -23,20 +23,13 @@ KEY_TYPES = ("P-256", "P-384", "Ed25519", "RSA-2048", "RSA-3072")
 MOST_BYTES = 1 << 16
 MOST = 64  # of a session: CAS makes them all while the client waits
 
-# The fields of each kind that is served, beside name, kind and export_public.
+# The fields of each kind that is served, beside name, kind, export and export_public; dns becomes san.
 FIELDS = {
     "ascii": ("value", "size"),
     "binary": ("value", "size"),
     "private-key": ("value", "key_type", "migrate"),
     "public-key": ("value", "private_key"),
-    "x509": (
-        "value",
-        "private_key",
-        "issuer",
-        "common_name",
-        "endpoint",
-        "san",
-    ),  # and dns, which becomes san
+    "x509": ("value", "private_key", "issuer", "common_name", "endpoint", "san"),
     "x509-ca": ("value", "private_key", "issuer", "common_name"),
 }
 _KEY = ("", "pem", "pkcs8:pem", "der", "pkcs8:der")
@@ -125,20 +118,30 @@ def check(nodes: list[yaml.Node], secrets: tuple[s.Secret, ...]) -> None:
                 node,
                 f"private_key {secret.private_key!r} is not the key of the value of secret {secret.name!r}",
             )
-        if secret.value is None and secret.issuer and known[secret.issuer].private_key is None:
-            refuse(node, f"issuer {secret.issuer!r} has no private key here, so it cannot sign")
+        if secret.kind in ("x509", "x509-ca") and secret.value is None and not secret.source:
+            signer = known[secret.issuer] if secret.issuer else secret
+            if signer.private_key is None:
+                refuse(node, f"issuer {secret.issuer!r} has no private key here, so it cannot sign")
+            if signer.private_key in known and not _signs(known[signer.private_key]):
+                refuse(node, f"private_key {signer.private_key!r} of secret {signer.name!r} cannot sign")
 
 
 def _fits(secret: s.Secret, private: s.Secret) -> bool:
     """Whether a given certificate or public key is that of a private key; one that CAS makes never is."""
-    from workflows.scone.session_keys import key_hash, load
+    from workflows.scone.session_keys import public_hash
 
-    public = load(secret.kind, secret.value or "")
-    if secret.kind != "public-key":
-        public = public.public_key()
-    return private.value is not None and key_hash(public) == key_hash(
-        load("private-key", private.value).public_key()
-    )
+    try:
+        return private.value is not None and (
+            public_hash(secret.kind, secret.value or "") == public_hash(private.kind, private.value)
+        )
+    except ValueError:
+        return False
+
+
+def _signs(private: s.Secret) -> bool:
+    from workflows.scone.session_keys import signs
+
+    return private.value is None or signs(private.value)
 
 
 def placeholders(

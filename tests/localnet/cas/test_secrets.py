@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, x25519
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from tests.localnet.cas.cas_world import APP, World
@@ -210,6 +211,42 @@ security: {{attestation: {{tolerate: [debug-mode]}}}}
 """
         await world.client().post(text)
         assert (await configured(world))["A"] == "[]"
+
+    on_cas(body)
+
+
+def test_given_keys_of_every_kind_make_certificates_or_are_refused(on_cas: On) -> None:
+    kinds: dict[str, Any] = {
+        "ed448": ed448.Ed448PrivateKey.generate(), "ed25519": ed25519.Ed25519PrivateKey.generate(),
+        "p521": ec.generate_private_key(ec.SECP521R1()), "x25519": x25519.X25519PrivateKey.generate(),
+    }  # fmt: skip
+
+    def text(name: str, *, issued: bool) -> str:
+        form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        secrets: list[dict[str, str]] = [
+            {"name": "k", "kind": "private-key", "value": kinds[name].private_bytes(*form).decode()},
+            {"name": "c", "kind": "x509", "private_key": "k", "export_public": "true"},
+        ]
+        if issued:
+            secrets += [
+                {"name": "a", "kind": "private-key"},
+                {"name": "ca", "kind": "x509-ca", "private_key": "a"},
+            ]
+            secrets[1]["issuer"] = "ca"
+        return json.dumps({"name": f"{name}-{issued}", "version": "0.3.10", "secrets": secrets})
+
+    async def body(world: World) -> None:
+        for name in kinds:
+            for issued in (False, True):
+                status, answer = await world.request("POST", "/session", text(name, issued=issued))
+                if name == "x25519" and not issued:
+                    assert (status, "cannot sign" in answer["reason"]) == (400, True), answer
+                    continue
+                assert status == 201, answer
+                path = f"/v1/values/session={name}-{issued},secret=c"
+                pem = (await world.request("GET", path, client=None))[1]["value"]
+                public = x509.load_pem_x509_certificate(pem.encode()).public_key()
+                assert public == kinds[name].public_key()
 
     on_cas(body)
 

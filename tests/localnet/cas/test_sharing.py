@@ -144,6 +144,7 @@ def test_who_imports_may_insist_on_a_version_and_a_kind(on_cas: On) -> None:
             ("key", "origin", "", "kind: private-key, ", "is of kind ascii, not private-key"),
             ("up", "../../origin", "", "", None),
             ("absent", "origin", "", "", 'does not export secret "wort"'),
+            ("certificate", "origin", "", "kind: x509, ", "is of kind ascii, not x509"),
         ):
             text = session(f"a/{name}", "$$SCONE::mine$$", taking(origin, more, kind))
             await post(world, text.replace("secret: word", "secret: wort") if name == "absent" else text)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from workflows.localnet.runtime.inject import replace
@@ -231,7 +231,8 @@ def _issue(
     if secret.endpoint:
         usage = x509.ExtendedKeyUsage([_ENDPOINTS[secret.endpoint]])
         builder = builder.add_extension(usage, critical=False)
-    digest = None if isinstance(signing, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+    edwards = isinstance(signing, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey))
+    digest = None if edwards else hashes.SHA256()
     return builder.sign(signing, digest)
 
 
