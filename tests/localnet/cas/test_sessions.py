@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import hashlib
+import sqlite3
 import ssl
 import subprocess
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,8 @@ from workflows.core.failure import Failed
 from workflows.localnet.cas import tls
 from workflows.localnet.cas.client import CasClient
 from workflows.localnet.cas.server import Cas
+from workflows.localnet.runtime.refusals import NotAttested
+from workflows.localnet.vault import Vault
 from workflows.scone.session import render
 from workflows.sgx.pki import development_pki
 
@@ -189,6 +192,35 @@ def test_a_key_of_the_environment_is_in_no_file_and_no_other_opens_what_it_seale
             assert path.is_dir() or b"\x5e" * 32 not in path.read_bytes()
 
     asyncio.run(main())
+
+
+def test_a_session_of_before_the_language_was_read_so_strictly_is_refused_by_name(
+    on_cas: On, tmp_path: Path
+) -> None:
+    reason = "was posted when it was read less strictly"
+
+    async def before(world: World) -> None:
+        await world.client().post(render(session()))
+
+    async def after(world: World) -> None:
+        for method, path, text in (
+            ("GET", "/v1/sessions/one", None),
+            ("GET", "/v1/values/session=one", None),
+            ("POST", "/session", render(session(predecessor="0" * 64))),
+            ("POST", "/session", render(session("one/inner"))),
+        ):
+            status, answer = await world.request(method, path, text)
+            assert (status, reason in str(answer)) == (409, True), (path, answer)
+        with pytest.raises(NotAttested, match=reason):
+            await world.attested("one/app")
+        await world.client().post(render(session("two")))
+
+    on_cas(before)
+    sealed = Vault(tmp_path / "cas" / "cas.key").seal(b"name: &unused one\nversion: '0.3'\n", "one")
+    with sqlite3.connect(tmp_path / "cas" / "cas.sqlite") as database:
+        database.execute("UPDATE sessions SET text = ?", (sealed,))
+    database.close()
+    on_cas(after)
 
 
 def test_without_a_certificate_nothing_but_public_values_is_served(on_cas: On) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from workflows.core.text import clean
 from workflows.localnet.cas.secrets import Values
 from workflows.localnet.cas.sharing import NotShared
-from workflows.localnet.cas.store import SessionStore, Stored
+from workflows.localnet.cas.store import Refused, SessionStore, Stored
 from workflows.scone.session import Image, Injected, Rule, Service, Session
 from workflows.sgx.quote import BadQuote, Quote
 
@@ -46,7 +46,14 @@ def attest(
         raise AttestationFailed(
             "the quote was made for another connection: its REPORTDATA does not fit the nonce"
         )
-    found, service = _wanted(store, *asked)  # only now: who shows no good quote learns nothing of sessions
+    try:  # only now: who shows no good quote learns nothing of sessions
+        return _served(store, *_wanted(store, *asked), proven)
+    except Refused as error:
+        raise AttestationFailed(error.message) from None
+
+
+def _served(store: SessionStore, found: Stored, service: Service, proven: Quote) -> dict[str, Any]:
+    """What a service gets when its session lets this enclave be it."""
     if found.session.attestation.mode != "none":
         _check_identity(found.session.name, service, proven)
         _check_debug(found.session, proven)

@@ -126,7 +126,10 @@ class Cas:
                 {"msg": ["the path is not session=NAME or session=NAME,secret=NAME"]}, status=400
             )
         session, secret = wanted["session"], wanted["secret"]
-        public = await asyncio.to_thread(self._store.public, session)
+        try:
+            public = await asyncio.to_thread(self._store.public, session)
+        except Refused as error:
+            return web.json_response({"msg": [error.message]}, status=error.status)
         if secret is None and public:
             return web.json_response({"values": public})
         if secret in public:

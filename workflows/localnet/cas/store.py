@@ -98,12 +98,12 @@ class SessionStore:
         return True
 
     def get(self, name: str) -> Stored | None:
-        """A session by name."""
+        """A session by name. Refused: it was stored, but is none by the rules of today."""
         row = self._database.one(_SESSION, name)
         if row is None:
             return None
         text = self._text(name, row[2])
-        return Stored(language.parse(text), str(row[0]), str(row[1]), text)
+        return Stored(_understood(name, text), str(row[0]), str(row[1]), text)
 
     def read(self, name: str, reader: str, digest: str | None = None) -> tuple[bytes, str]:
         """A session's text and hash, or those of an earlier `digest`, for whom the current policy lets read.
@@ -184,7 +184,7 @@ class SessionStore:
         row = _row(sql, above)
         if row is None:
             raise Refused(404, f'namespace "{above}" is not there: create that session first')
-        namespace = language.parse(self._text(above, row[2]))
+        namespace = _understood(above, self._text(above, row[2]))
         policy = namespace.update if namespace.create_sessions is None else namespace.create_sessions
         if not _allows(policy, str(row[1]), creator):
             raise Refused(403, f'namespace "{above}" does not let this client create sessions in it')
@@ -224,6 +224,16 @@ class SessionStore:
 def _row(sql: sqlite3.Connection, name: str) -> tuple[Any, ...] | None:
     row: tuple[Any, ...] | None = sql.execute(_SESSION, (name,)).fetchone()
     return row
+
+
+def _understood(name: str, text: bytes) -> Session:
+    """A stored session. Refused: an earlier version of this CAS took it."""
+    try:
+        return language.parse(text)
+    except language.SessionError:
+        raise Refused(
+            409, f'session "{name}" was posted when it was read less strictly: post it under another name'
+        ) from None
 
 
 def _may_update(new: Session, old: Stored, creator: str) -> None:
