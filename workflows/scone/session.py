@@ -244,13 +244,12 @@ def split(command: str) -> tuple[str, ...]:
 def parse(text: str | bytes) -> Session:
     """The session of a YAML text. Raises SessionError with the line and the reason."""
     from workflows.scone.session_reader import read
-    from workflows.scone.session_yaml import compose
 
     if isinstance(text, bytes):
         text = _decode(text)
     if len(text) > MAX_SIZE:
         raise SessionError(1, f"the session is larger than {MAX_SIZE} characters")
-    return read(compose(text))
+    return read(text)
 
 
 def _decode(data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""From the nodes of a YAML text to a session, each refusal with its line (used by `session.parse`)."""
+"""From a YAML text to a session, each refusal with its line (used by `session.parse`)."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from workflows.scone.session_fields import (
     shown,
     unique,
 )
+from workflows.scone.session_yaml import compose
 
 _VERSION = re.compile(r"0\.3(?:\.(?:[0-9]|1[0-2]))?")
 _ADVISORY = re.compile(r"INTEL-SA-\d{5}|\*")
@@ -53,9 +54,9 @@ _NOT_SERVED = {
 }
 
 
-def read(node: yaml.Node) -> s.Session:
-    """The session of the document's root node."""
-    top = _fields(node, "the session")
+def read(text: str) -> s.Session:
+    """The session of a YAML text."""
+    top = _fields(compose(text), "the session")
     version = top.text("version", required=True, why="without it 0.1 is meant, which this CAS does not read")
     if not _VERSION.fullmatch(version):
         refuse(top.node("version"), f"version {shown(version)} is not between 0.3 and 0.3.12")

@@ -1,4 +1,4 @@
-"""From a YAML text to its nodes, each refusal with its line (used by `session.parse`).
+"""From a YAML text to its nodes, each refusal with its line (used by `session_reader`).
 
 Stricter than YAML: a tag, an anchor that nothing uses and half a character are refused, because each is most
 likely a value that should have been quoted. No refusal repeats what stands in the text.
