@@ -22,6 +22,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.localnet.cas.cas_world import APP, KEY, SECRET, World, session
 from workflows.core.failure import Failed
+from workflows.localnet import service
 from workflows.localnet.cas import tls
 from workflows.localnet.cas.client import CasClient
 from workflows.localnet.cas.server import Cas
@@ -164,6 +165,24 @@ def test_every_refusal_of_the_clients_door_is_in_json(on_cas: On) -> None:
         ):
             got, answer = await world.request(method, path, text)
             assert (got, reason in answer["error"]) == (status, True), answer
+
+    on_cas(body)
+
+
+def test_who_stops_in_the_middle_of_a_session_is_told_and_let_go(
+    on_cas: On, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "PATIENCE", 0.3)
+
+    async def body(world: World) -> None:
+        context = tls.client_context(world.cas.client("sms"), world.root.read_text())
+        reader, writer = await asyncio.open_connection(
+            "127.0.0.1", world.cas.api.port, ssl=context, server_hostname="cas"
+        )
+        writer.write(b"POST /session HTTP/1.1\r\nHost: cas\r\nContent-Length: 9\r\n\r\nname")
+        answer = await asyncio.wait_for(reader.read(), 20)
+        assert answer.startswith(b"HTTP/1.1 408 ") and b'{"error": "the session did not come' in answer
+        writer.close()
 
     on_cas(body)
 

@@ -19,7 +19,7 @@ from workflows.core.text import clean
 from workflows.localnet.cas import tls
 from workflows.localnet.cas.attestation import AttestationFailed, attest
 from workflows.localnet.cas.store import Refused, SessionStore
-from workflows.localnet.service import LOOPBACK, Handler, HttpService
+from workflows.localnet.service import LOOPBACK, Handler, HttpService, read_body
 from workflows.scone.session import MAX_SIZE, SessionError
 from workflows.sgx.pki import Pki
 from workflows.sgx.quote import verify
@@ -98,7 +98,7 @@ class Cas:
 
     async def _post(self, request: web.Request) -> web.Response:
         """201 and the session's hash; 400 with the line and the reason."""
-        text = await request.read()
+        text = await read_body(request)
         try:
             digest = await asyncio.to_thread(self._store.post, text, _creator(request))
         except SessionError as error:
@@ -217,6 +217,8 @@ async def _in_json(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except web.HTTPRequestEntityTooLarge:
         why, status, allowed = f"the session is larger than {MAX_SIZE} bytes", 413, None
+    except web.HTTPRequestTimeout:
+        why, status, allowed = "the session did not come whole in time", 408, None
     except web.HTTPNotFound:
         why, status, allowed = f"there is nothing at {clean(request.path)[:200]}", 404, None
     except web.HTTPMethodNotAllowed as error:
