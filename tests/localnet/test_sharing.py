@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -82,7 +83,7 @@ def test_no_text_is_a_host_that_breaks_a_url(text: str) -> None:
         return
     assert found is not None
     [host] = found.hosts
-    assert networks.urlsplit(f"https://{host}:1").hostname == host.strip("[]")
+    assert urlsplit(f"https://{host}:1").hostname == host.strip("[]")
 
 
 @pytest.fixture
