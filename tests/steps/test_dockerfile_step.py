@@ -10,7 +10,7 @@ from workflows.core.events import Asked, Noted
 from workflows.core.failure import Failed
 from workflows.core.journal import Journal
 from workflows.core.manifest import Manifest
-from workflows.core.step import Context
+from workflows.core.step import Context, Done
 from workflows.scone import catalogue
 from workflows.steps.dockerfile import Dockerfile
 
@@ -54,6 +54,19 @@ def run(
     finally:
         ctx.close()
     return notes
+
+
+def stale(notes: list[Noted]) -> list[Noted]:
+    return [note for note in notes if "was edited, so it is kept" in note.text]
+
+
+def done(project: Path) -> Done:
+    """The step's probe in a new process, nothing having changed since."""
+    ctx = Context(project, Journal(project), Manifest(project), workflow="onboard", run="r")
+    ctx.previous = ctx.journal.last("done", "dockerfile")
+    found = Dockerfile().done(ctx)
+    assert found is not None
+    return found
 
 
 def text(project: Path) -> str:
@@ -164,3 +177,31 @@ def test_a_dockerfile_that_nothing_uses_is_told(project):
     (project / "docker").mkdir()
     (project / "docker" / "Dockerfile").write_text("FROM python:3.11-slim\n")
     assert "docker/Dockerfile is not used" in [note.text for note in run(project)]
+
+
+OWN = 'FROM python:3.11-slim\nCOPY main.py /app/\nENTRYPOINT ["python3", "/app/main.py"]\n'
+
+
+def test_a_dockerfile_changed_behind_an_edited_one_is_told_until_it_is_dealt_with(project):
+    (project / "Dockerfile").write_text(OWN)
+    run(project)
+    assert not stale(run(project, edit=text(project) + "# mine\n"))
+    (project / "Dockerfile").write_text(OWN.replace("COPY", "ENV LEVEL=2\nCOPY"))
+    [told] = stale(run(project))
+    assert told.level == "warning" and "Dockerfile.scone was edited, so it is kept" in told.text
+    assert "creamtea run onboard --from dockerfile" in (told.hint or "")
+    assert stale(run(project)), "it is told again as long as nobody did anything"
+    assert [note.text for note in done(project).notes if isinstance(note, Noted)] == [told.text]
+    run(project, edit=text(project).replace("# mine", "ENV LEVEL=2"))
+    assert not stale(run(project)) and not done(project).notes
+
+
+def test_the_way_out_of_a_stale_edit_is_a_new_draft(project):
+    (project / "Dockerfile").write_text(OWN)
+    run(project)
+    run(project, edit=text(project) + "# mine\n")
+    (project / "Dockerfile").write_text(OWN.replace("COPY", "ENV LEVEL=2\nCOPY"))
+    assert stale(run(project))
+    (project / "Dockerfile.scone").unlink()
+    assert not stale(run(project))
+    assert "ENV LEVEL=2" in text(project) and "# mine" not in text(project)

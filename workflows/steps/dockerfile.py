@@ -110,7 +110,8 @@ class Dockerfile(Step):
             return None
         # The path is of today: the project may have been moved.
         outputs = {**ctx.previous.data["outputs"], "path": str(ctx.project / _file(ctx))}
-        return Done(outputs, f"{_file(ctx)} is as it was checked")
+        late = _overtaken(ctx)
+        return Done(outputs, f"{_file(ctx)} is as it was checked", (late,) if late is not None else ())
 
     def run(self, ctx: Context) -> Work:
         from workflows.scone import dockerfile
@@ -136,6 +137,8 @@ class Dockerfile(Step):
                 level="warning", text=f"{others[0]} is not used",
                 hint=f'write dockerfile = "{others[0]}" into creamtea.toml to build from it',
             )  # fmt: skip
+        if (late := _overtaken(ctx)) is not None:
+            yield late
         draft = _hash(text) if drafted else None
         if (sizes := _heaps(ctx, text)) is not None:
             yield Noted(
@@ -164,7 +167,7 @@ class Dockerfile(Step):
             raise Failed(where + wrong[0].text, _how(ctx, wrong[0].hint, path), name="dockerfile")
         entrypoint = dockerfile.entrypoint(text)
         ctx.manifest.set("dockerfile", _file(ctx))
-        return {"path": str(path), "entrypoint": entrypoint, "draft": draft}
+        return {"path": str(path), "entrypoint": entrypoint, "draft": draft, **_stand(ctx, text)}
 
 
 def _file(ctx: Context) -> str:
@@ -235,11 +238,41 @@ def _drafted(ctx: Context, path: Path) -> bool:
         _hash(text),
         _hash(text.rstrip() + "\n"),
     }  # an editor that was opened and closed may cut the last line
-    last = ctx.journal.last("done", "dockerfile")
-    known = {last.data.get("outputs", {}).get("draft") if last is not None else None}
+    known = {_last(ctx).get("draft")}
     with contextlib.suppress(OSError):
         known.add((ctx.state / DRAFT).read_text().strip())
     return bool(same & known)
+
+
+def _last(ctx: Context) -> Mapping[str, Any]:
+    """What the step left when it ended well last."""
+    last = ctx.journal.last("done", Dockerfile.id)
+    return last.data.get("outputs", {}) if last is not None else {}
+
+
+def _stand(ctx: Context, text: str) -> dict[str, str | None]:
+    """SHA-256 of the Dockerfile that is built, and of the project's own as it was when that one was written."""
+    own, last = _own(ctx), _last(ctx)
+    if own is None or _file(ctx) != OURS:
+        return {"text": _hash(text), "own": None}
+    kept = last.get("own") if last.get("text") == _hash(text) else None
+    return {"text": _hash(text), "own": kept or _hash(world.text_of(own))}
+
+
+def _overtaken(ctx: Context) -> Noted | None:
+    """A warning when the project's own Dockerfile changed behind ours, which a person edited and which is kept."""
+    path, own, last = ctx.project / _file(ctx), _own(ctx), _last(ctx)
+    if path.name != OURS or own is None or not path.is_file() or _drafted(ctx, path):
+        return None
+    if last.get("text") != _hash(world.text_of(path)) or last.get("own") in (None, _hash(world.text_of(own))):
+        return None
+    name = own.relative_to(ctx.project)
+    return Noted(
+        level="warning",
+        text=f"{name} changed since {OURS} was written from it; {OURS} was edited, so it is kept without the change",
+        hint=f"carry the change over by hand; or remove {OURS}, your edits with it, and have it drafted again: "
+        f"creamtea run {ctx.workflow or 'onboard'} --from dockerfile",
+    )
 
 
 def _how(ctx: Context, hint: str | None, path: Path) -> str:
