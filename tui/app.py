@@ -67,7 +67,7 @@ class Creamtea(App[int], inherit_bindings=False):
         self._feed: Feed | None = None
         self._wizard: Wizard | None = None
         self._filter = Edge()
-        self._keyboard = Keyboard(self, super().on_event)
+        self._keyboard = Keyboard(self, super().on_event, self._expecting)
         self.clock: Callable[[], str] | None = None
         self.keymap: dict[str, str] = {}
         self._complaint: Failed | None = None
@@ -92,6 +92,10 @@ class Creamtea(App[int], inherit_bindings=False):
             await self._keyboard.take(event)
         else:
             await super().on_event(event)
+
+    def _expecting(self) -> bool:
+        """Whether the screen is about to have a field to type into."""
+        return bool(self.screen_stack) and bool(getattr(self.screen, "expecting", False))
 
     def on_mount(self) -> None:
         self.animation_level = "none"

@@ -745,3 +745,37 @@ def test_a_form_that_is_asked_again_stands_alone() -> None:
 def said_of(screen: Wizard) -> list[Said]:
     assert screen.view.looked_at is not None
     return said(screen.view.looked_at)
+
+
+def test_what_is_typed_before_a_form_has_the_cursor_waits_for_it() -> None:
+    wanted = form("build", image="", builder="auto")
+    source = Staged([*until("onboard", is_("step_ended", "dockerfile")), wanted], patient=("dockerfile",))
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        assert screen.view.unread == ["dockerfile"]
+        burst(pilot, "enter", *"quick:1", "ctrl+r")
+        for _ in range(3):
+            await settled(pilot)
+        assert not source.closed, "q is a letter of the name, not the end of the run"
+        assert answer(wanted)["image"] == "quick:1"
+
+    play(app(source), body)
+
+
+def test_what_is_typed_before_a_question_has_the_cursor_waits_for_it() -> None:
+    secret = AnswerWanted(Asked(step="build", field="password", question="password of 0x…", kind="secret"))
+    first, second = form("dockerfile", heap="1G"), [StepStarted(step="build", title="x", command="")]
+    source = Staged([*until("onboard", is_("step_ended", "base_image")), first])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        burst(pilot, "ctrl+r", *"qcq", "enter")  # the engine needs a moment to ask
+        await pilot.pause(0.05)
+        assert source.feed is not None
+        for item in (*second, secret.asked, secret):
+            source.feed.put(item)
+        for _ in range(4):
+            await settled(pilot)
+        assert not source.closed and not source.cancelled
+        assert answer(secret) == "qcq"
+
+    play(app(source), body)

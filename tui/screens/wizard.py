@@ -69,6 +69,7 @@ class Wizard(LinesScreen):
         self.offers = Offers(self)
         self.ask = Ask(id="ask")
         self.builds: list[str] = []  # that can be compared, newest first
+        self._owed = False  # an answer was given, and the engine has not said yet what comes of it
         self.cancelling = False
         self._dirty = True
         self._second = ""
@@ -116,6 +117,7 @@ class Wizard(LinesScreen):
 
     def _fold(self, event: Event) -> None:
         self.model.apply(event)
+        self._owed = self._owed and isinstance(event, StepStarted | StepEnded)  # those do not say yet
         if isinstance(event, StepStarted):
             self.view.started()
         if not isinstance(event, StepEnded) or event.step not in self.model.steps:
@@ -130,7 +132,7 @@ class Wizard(LinesScreen):
             self.builds = [choice.value for choice in builds(self.source.ctx.project)]
 
     def _wanted(self, want: Want) -> None:
-        self.want = want
+        self.want, self._owed = want, False
         self.cancelling = False
         if isinstance(want, FormWanted):
             self.model.ask(want.step.id)
@@ -156,6 +158,11 @@ class Wizard(LinesScreen):
 
     # Asking
 
+    @property
+    def expecting(self) -> bool:
+        """Whether a field is to come that what is typed now may be meant for."""
+        return self._owed or (self.view.at_current and not self.ask.ready)
+
     def _present(self) -> None:
         """Mount the form or question once it is in view; hide it while it is not."""
         offers, ask = self.offers, self.ask
@@ -180,6 +187,7 @@ class Wizard(LinesScreen):
         if isinstance(value, Back) and isinstance(self.source, LiveRun):
             self.source.went_back()
         if want is not None:
+            self._owed = not isinstance(value, Exception)
             want.reply(value)
         self._dirty = True
         self.sync()

@@ -26,6 +26,11 @@ class Ask(Vertical):
         """Whether what is asked is a document to edit."""
         return isinstance(self._asking, Question) and self._asking.kind == "document"
 
+    @property
+    def ready(self) -> bool:
+        """Whether the cursor has been there, or nothing is asked."""
+        return self._asking is None or self._asking.ready
+
     def present(self, want: Want, folder: Path | None) -> None:
         """Make the form or the question of `want`, unless there is one; paths complete from `folder`."""
         if self._asking is not None:

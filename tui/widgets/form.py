@@ -50,6 +50,7 @@ class Form(Vertical):
         self, form: Sequence[Filled], choices: Mapping[str, Sequence[Choice]], folder: Path | None = None
     ) -> None:
         super().__init__()
+        self.ready = False  # whether the cursor has been in a field
         self._entries = [Entry(filled, choices.get(filled.field.name, ()), folder) for filled in form]
         self._picker = next((one.input for one in self._entries if isinstance(one.input, Picker)), None)
         for entry in self._entries:
@@ -111,6 +112,7 @@ class Form(Vertical):
 
     @on(DescendantFocus)
     def _focused(self, event: DescendantFocus) -> None:
+        self.ready = True
         if isinstance(event.widget, TextArea):
             hint = "one a line · tab next field · ctrl+r goes on"
         elif isinstance(event.widget.parent, Picker):

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.events import Key
+from textual.events import DescendantFocus, Key
 from textual.message import Message
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
@@ -57,6 +57,7 @@ class Question(Vertical):
     def __init__(self, asked: Asked, *, work: str = "step") -> None:
         super().__init__(classes=f"question -{asked.kind}")
         self._work = work
+        self.ready = False  # whether the cursor has been in the answer
         self.kind = asked.kind
         self._question = asked.question
         self._default = asked.default or ""
@@ -93,6 +94,10 @@ class Question(Vertical):
         """Put the cursor into the answer."""
         for answer in self.query("Options, TextArea, Input").results(Widget):
             answer.focus()
+
+    @on(DescendantFocus)
+    def _focused(self) -> None:
+        self.ready = True
 
     def submit(self) -> None:
         """Send what is typed; a confirmation wants y, n or Enter."""
