@@ -308,6 +308,16 @@ def test_a_line_of_dockerignore_that_is_no_pattern_is_named(tmp_path):
         look(tmp_path)
 
 
+def test_a_link_to_a_folder_that_it_lies_in_stays_out(tmp_path):
+    root = make(tmp_path, "app.py", "lib/deep/util.py", "other/x.py")
+    for link, goal in (("here", "."), ("lib/up", ".."), ("lib/deep/back", "../../lib"), ("twin", "other")):
+        (root / link).symlink_to(goal)
+    found = look(root)
+    assert {one.path for one in found.left_out} == {"here", "lib/up", "lib/deep/back"}
+    assert {one.why for one in found.left_out} == {"a link to a folder that it lies in: a copy would hold itself"}
+    assert "twin" in found.files, "a link to another folder is an app's own"
+
+
 def test_a_link_to_nowhere_stays_out(tmp_path):
     (make(tmp_path, "app.py") / "gone").symlink_to("nowhere")
     found = look(tmp_path)

@@ -248,11 +248,14 @@ def _reason(root: Path, entry: os.DirEntry[str], path: str) -> tuple[str, bool] 
     full = root / path
     if entry.is_symlink():
         try:
-            inside = full.resolve().is_relative_to(root.resolve())
+            goal, home = full.resolve(), full.parent.resolve()
+            inside = goal.is_relative_to(root.resolve())
         except (OSError, RuntimeError):  # a loop
             inside = False
         if inside and not full.exists():
             return "a link that leads nowhere", False
+        if inside and home.is_relative_to(goal):  # COPY follows a link
+            return "a link to a folder that it lies in: a copy would hold itself", False
         return None if inside else ("a link that leads out of the project", False)
     if not os.access(full, os.R_OK):
         return "cannot be read", False
