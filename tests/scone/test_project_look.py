@@ -314,7 +314,9 @@ def test_a_link_to_a_folder_that_it_lies_in_stays_out(tmp_path):
         (root / link).symlink_to(goal)
     found = look(root)
     assert {one.path for one in found.left_out} == {"here", "lib/up", "lib/deep/back"}
-    assert {one.why for one in found.left_out} == {"a link to a folder that it lies in: a copy would hold itself"}
+    assert {one.why for one in found.left_out} == {
+        "a link to a folder that it lies in: a copy would hold itself"
+    }
     assert "twin" in found.files, "a link to another folder is an app's own"
 
 

@@ -239,6 +239,12 @@ def test_what_the_app_does_wrong(world: World, app: App, what: str, cause: str, 
     assert (last["state"], last["detail"]) == ("done", ", ".join(stages))  # CAS gave every session asked for
 
 
+def test_a_file_that_the_app_leaves_unreadable_is_what_the_hint_speaks_of(world: World, app: App) -> None:
+    task, end, _ = world.run(app, "unreadable")
+    _refused(world, end, task, "APP_COMPUTE_FAILED", "result.txt", "Permission denied")
+    assert "readable" in end["hint"] and "empty folders" not in end["hint"]
+
+
 def test_an_image_that_nobody_has(world: World, app: App) -> None:
     fingerprint = world.poco.app(app.address).mrenclave.decode()  # type: ignore[union-attr]
     gone = world.changed(app.image)

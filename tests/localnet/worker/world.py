@@ -71,6 +71,8 @@ if what == "forge":
     except Exception as error: data = str(error).encode()
 with open(os.path.join(out, "result.txt" if what != "long" else "x" * 32), "wb") as file:
     file.write(data)
+if what == "unreadable":
+    os.chmod(os.path.join(out, "result.txt"), 0)
 if what != "nocomputed":
     path = os.path.join(out, "result.txt")
     if what == "callback": record = {"callback-data": "0x" + "ab" * 32}

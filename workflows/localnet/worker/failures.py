@@ -38,6 +38,11 @@ _HINTS = {
     "empty folders of the image, or absent.",
     BadBase.exit_code: "The image must start the interpreter of its base with which it was measured.",
 }
+_SEALED = {  # what the runtime says of a volume that it cannot write back, and what the app can do about it
+    "Permission denied": "What the app leaves in /iexec_out has to be readable for the user that it runs as: give "
+    "files mode 0644 and folders 0755.",
+    "No space left": "The app left more in /iexec_out than there is room for: write less, or free disk.",
+}
 _REFUSED = "Mend in the image what the refusal names, then build, measure and deploy again."
 
 
@@ -63,7 +68,7 @@ def failed(stage: Stage, ended: Ended, reported: tuple[str, str] | None) -> Fail
             name=cause,
         )
     if Refused.exit_code <= ended.code <= BadBase.exit_code and (refusal := ended.refusal):
-        what, hint = refusal, _HINTS.get(ended.code, "")
+        what, hint = refusal, _hint(ended.code, refusal)
         if not hint:  # the launcher's own advice stands behind the reason
             what, _, hint = refusal.partition("; ")
         return Failed(f"the enclave of {stage.name} refused: {what}", _sentence(hint) or _REFUSED, name=cause)
@@ -77,6 +82,12 @@ def failed(stage: Stage, ended: Ended, reported: tuple[str, str] | None) -> Fail
         else "",
         name=cause,
     )
+
+
+def _hint(code: int, refusal: str) -> str:
+    if code == BadVolume.exit_code and "cannot be written back" in refusal:
+        return next((hint for said, hint in _SEALED.items() if said in refusal), _HINTS[code])
+    return _HINTS.get(code, "")
 
 
 def _end(code: int) -> str:
