@@ -180,6 +180,9 @@ class RunModel:
         if isinstance(event, RunStarted):
             self.workflow, self.network, self.project = event.workflow, event.network, event.project
             self.ended = None
+            for name, outputs in event.before.items():
+                if name in self.steps and isinstance(outputs, Mapping):
+                    self.steps[name].state, self.steps[name].outputs = "done", outputs
         elif isinstance(event, RunEnded):
             self.ended = event
         step = self.steps.get(event.step or "")

@@ -195,6 +195,14 @@ def test_back_from_a_failure_to_the_step_that_mends_it_even_before_the_first_one
     assert ctx.outputs["second"] == {"from": "hello two"}
 
 
+def test_a_run_from_a_step_on_tells_what_the_steps_before_left(tmp_path: Path) -> None:
+    go(tmp_path, Face([True]))
+    _, events, _ = go(tmp_path, Face([True]), start="second", force=True)
+    assert events[0].before == {"first": {"greeting": "hello world"}}  # type: ignore[attr-defined]
+    _, events, _ = go(tmp_path, Face([True]), force=True)
+    assert events[0].before == {}  # type: ignore[attr-defined]
+
+
 def test_a_failure_stops_the_run_and_names_what_to_do(tmp_path: Path) -> None:
     code, events, _ = go(tmp_path, Face([False]))
     assert code == 1

@@ -21,9 +21,9 @@ from tui.widgets.prose import Prose, Said
 from tui.widgets.question import Question
 from tui.widgets.still import StillInput
 from tui.widgets.tasks import Tasks
-from tui.widgets.work import Work, said
+from tui.widgets.work import Work, heading, said
 from workflows.core.engine import Back
-from workflows.core.events import Asked, Lines, Noted, StepEnded, StepStarted, TaskChanged
+from workflows.core.events import Asked, Lines, Noted, RunStarted, StepEnded, StepStarted, TaskChanged
 from workflows.core.failure import Cancelled, Failed
 from workflows.core.fields import Filled
 
@@ -212,6 +212,37 @@ def test_a_form_left_for_a_look_keeps_what_was_typed() -> None:
         assert answer(wanted)["image"] == "hello:123"
 
     play(app(source), body)
+
+
+# Where a run began, and its end on a low screen
+
+
+def test_steps_that_were_done_before_the_first_one_are_done_on_the_rail() -> None:
+    before = {"doctor": {"checks": []}, "network": {"name": "localnet", "chain_id": 1, "simulated": True}}
+    started = RunStarted(workflow="onboard", network="localnet", project="/p", before=before)
+    source = Staged([started, StepStarted(step="base_image", title="x", command="")])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        shown = [step.state for step in screen.model.steps.values()]
+        assert shown[:4] == ["done", "done", "running", "waiting"]
+        assert "SIMULATED SGX" in screen.model.place
+        await pilot.press("up")
+        assert heading(screen.model.steps["network"], "")[1].plain == "done earlier"
+
+    play(app(source), body)
+
+
+def test_the_end_on_a_low_screen_leaves_room_for_what_the_step_says() -> None:
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        said = outcome(screen)
+        assert "app" in said and "result" in said and "[ ] look back" in said
+        assert screen.query_one("#outcome").size.height <= 4
+        assert screen.query_one("#notes-scroll").size.height >= 2
+        await pilot.press("up")
+        await settled(pilot)
+        assert screen.query_one("#outcome").size.height <= 2, "elsewhere its own lines are what is looked for"
+
+    play(app(Staged(events("onboard"))), body, size=(40, 12))
 
 
 # Forms

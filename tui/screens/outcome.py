@@ -92,21 +92,40 @@ def _ended(screen: Wizard) -> list[Said]:
     if ended is None:
         return []
     word = {"done": ("✓", "$success bold"), "cancelled": ("■", "$warning bold")}.get(ended.outcome, _BAD[:2])
-    found = [Said(f"The run is {ended.outcome} after {ended.seconds:.1f} s of work", *word, "bold")]
+    low = screen.has_class("-low")
+    if low and not screen.view.at_current:  # the step's own lines are what is looked for
+        return [Said(_low_keys(screen), "▸", _KEY)]
+    verdict = f"The run is {ended.outcome} after {ended.seconds:.1f} s of work"
+    found = [Said(f"{ended.outcome} in {ended.seconds:.1f} s of work" if low else verdict, *word, "bold")]
     outputs = {name: value for name, value in ended.outputs.items() if isinstance(value, Mapping)}
     if ended.outcome == "done":
-        left = list(places(outputs).items())
-        few = left[-1:] if screen.has_class("-low") else left
-        found += [Said(f"{label:<9}  {value}", " ") for label, value in few]
+        left = places(outputs)
+        if low:  # a row each; the path is whole among the notes, and in the farewell
+            left = {label: _tail(left[label], screen) for label in ("app", "result") if label in left}
+        found += [Said(f"{label:<{6 if low else 9}}  {value}", " ") for label, value in left.items()]
     log = screen.source.log_dir or ended.log
-    if log and not screen.has_class("-low"):
+    if log and not low:
         found.append(Said(f"{'log':<9}  {log}", " "))
+    if low:
+        found.append(Said(_low_keys(screen), "▸", _KEY))
+        return found
     if screen.source.live:
         keys = "q: quit · [ and ] look back · r: again from the step in view"
     else:
         keys = "q: quit · [ and ] look back"
     found.append(Said(keys + _more(screen), "▸", _KEY))
     return found
+
+
+def _low_keys(screen: Wizard) -> str:
+    """The keys that the footer has no room for."""
+    return "PgDn: more · " * screen.query_one(Work).has_more + "[ ] look back"
+
+
+def _tail(value: str, screen: Wizard) -> str:
+    """The end of a value, as much as fits into its row."""
+    room = max(8, screen.query_one("#detail").content_size.width - 10)
+    return value if len(value) <= room else f"…{value[1 - room :]}"
 
 
 def _more(screen: Wizard) -> str:

@@ -211,6 +211,8 @@ def heading(step: StepView, now: str) -> tuple[Content, Content]:
     over, count = step.counts
     seconds = step.worked(now) if step.state in ("running", "asking") else step.seconds
     word = "your answer" if step.state == "asking" and step.began else _WORDS.get(step.state, "")
+    if step.state == "done" and step.began is None:
+        word = "done earlier"
     parts = [word, _clock(seconds, step.seconds is None), f"{over} of {count}" if count else ""]
     right = " · ".join(part for part in parts if part)
     return Content.styled(step.heading, "bold"), Content.styled(right, "$foreground-muted")

@@ -73,7 +73,14 @@ class Engine:
         first, last = self._bounds(start, only)
         if network := self._value_so_far("network"):
             ctx.values.setdefault("network", network)  # steps before the one that asks for it look there too
-        self._emit(RunStarted(workflow=ctx.workflow, network=network, project=str(ctx.project)))
+        for step in self.steps[:first]:
+            if (entry := ctx.journal.last("done", step.id)) is not None:
+                ctx.outputs[step.id] = entry.data.get("outputs", {})
+        self._emit(
+            RunStarted(
+                workflow=ctx.workflow, network=network, project=str(ctx.project), before=dict(ctx.outputs)
+            )
+        )
         try:
             ctx.journal.append(
                 "run", run=ctx.run, data={"workflow": ctx.workflow, "given": _plain(self._given)}
@@ -117,12 +124,9 @@ class Engine:
         return (position(self.steps, start) if start else 0), len(self.steps)
 
     def _recall(self, step: Step) -> None:
-        """Values and outputs of a step before the first one that runs."""
+        """Values of a step before the first one that runs."""
         form = self._form(step)
         self.ctx.values.update({filled.field.name: filled.value for filled in form})
-        entry = self.ctx.journal.last("done", step.id)
-        if entry is not None:
-            self.ctx.outputs[step.id] = entry.data.get("outputs", {})
 
     def _perform(self, step: Step, force: bool) -> bool:
         """One step until it ended well (True) or the run stops (False)."""

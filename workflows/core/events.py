@@ -5,6 +5,7 @@ The same records are the lines of `events.jsonl`, the NDJSON of `run` and what a
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -38,12 +39,13 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted(Event):
-    """A run begins."""
+    """A run begins; `before` has what the steps ahead of the first one left in an earlier run, by their ids."""
 
     type: ClassVar[str] = "run_started"
     workflow: str
     network: str | None
     project: str
+    before: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
