@@ -245,6 +245,20 @@ def test_the_end_on_a_low_screen_leaves_room_for_what_the_step_says() -> None:
     play(app(Staged(events("onboard"))), body, size=(40, 12))
 
 
+def test_the_end_says_that_there_is_more_to_read_in_what_it_covers() -> None:
+    *found, last, run_ended = events("onboard")
+    long = Noted(step="result", at=last.at, text="report.txt:\n" + "\n".join(map(str, range(9))))
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        assert screen.query_one(Work).has_more
+        assert "PgDn: more to read" in outcome(screen)
+        await pilot.press("end")
+        await settled(pilot)
+        assert "PgDn" not in outcome(screen), "all of it has been seen"
+
+    play(app(Staged([*found, long, last, run_ended])), body)
+
+
 # Forms
 
 

@@ -238,6 +238,7 @@ class Wizard(LinesScreen):
             work = self.query_one(Work)
             work.settle()
             self.ask.tell(more=work.has_more)
+            self.query_one("#outcome", Prose).show(outcome(self))  # it may say that there is more to read
 
     # Actions
 
