@@ -297,3 +297,24 @@ def test_a_signal_cancels_and_the_record_says_so(project: Path) -> None:
     assert json.loads(lines[-1])["outcome"] == "cancelled"
     recorded = json.loads(creamtea("runs", "--json", cwd=project).stdout)["runs"]
     assert [run["outcome"] for run in recorded] == ["cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("run", "onboard", "--datset", "x"), "did you mean --dataset?"),
+        (("run", "onboard", "--base-imge=x"), "did you mean --base-image?"),
+        (("encrypt", "wether.csv"), "Did you mean weather.csv?"),
+    ],
+)
+def test_a_slip_gets_what_was_meant(
+    words: tuple[str, ...],
+    meant: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weather.csv").touch()
+    assert cli.main(list(words)) == 2
+    assert meant in capsys.readouterr().err

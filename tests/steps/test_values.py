@@ -219,6 +219,52 @@ def test_at_a_prompt_enter_goes_on_without_a_remembered_file_that_is_gone(
     assert "✗ there is no file gone.secret" in out.getvalue() and "wrong" in out.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("wether.csv", "weather.csv"),
+        ("Weather.CSV", "weather.csv"),
+        ("sub/daat.txt", "data.txt"),
+        ("zzz", ""),
+    ],
+)
+def test_a_slip_in_a_files_name_gets_the_one_that_was_meant(tmp_path: Path, typed: str, meant: str) -> None:
+    (tmp_path / "sub").mkdir()
+    for name in ("weather.csv", "main.py", "sub/data.txt", "\x1b[31mwether.csv"):
+        (tmp_path / name).touch()
+    for name, value in (("dataset", typed), ("app_secret_file", typed), ("requester_secret", f"1={typed}")):
+        [field] = [one for one in (*EncryptDataset.fields, *PushSecrets.fields) if one.name == name]
+        with pytest.raises(ValueError, match="there is no file") as caught:
+            field.parse(value, plain(tmp_path))
+        told = str(caught.value)
+        assert told.endswith(f"did you mean {meant}?" if meant else typed), told
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    [field] = [one for one in EncryptDataset.fields if one.name == "dataset"]
+    with pytest.raises(ValueError, match="is a folder, not a file"):
+        field.parse(".", plain(tmp_path))
+
+
+def test_data_in_the_project_is_offered_and_never_taken_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("main.py", "weather.csv", "people.json"):
+        (tmp_path / name).write_text("x" * 5000)
+    ctx, out = plain(tmp_path, language="python"), io.StringIO()
+    [field] = [one for one in EncryptDataset.fields if one.name == "dataset"]
+    assert [choice.value for choice in field.choices(ctx)] == ["people.json", "weather.csv"]
+    filled = Filled(field, None, "none")
+    assert Unattended(yes=True).fill(EncryptDataset(), [filled]) == {"dataset": None}
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    assert Prompts(ctx, out, yes=False).fill(EncryptDataset(), [filled]) == {"dataset": None}
+    assert "weather.csv  in the project" in out.getvalue()
+    monkeypatch.setattr("sys.stdin", io.StringIO("weather.csv\n"))
+    [taken] = Prompts(ctx, out, yes=False).fill(EncryptDataset(), [filled]).values()
+    assert taken == str(tmp_path / "weather.csv")
+    assert not EncryptDataset.fields[0].choices(plain(tmp_path / "nowhere"))
+
+
 # Passphrases
 
 

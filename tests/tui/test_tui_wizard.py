@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from textual.events import Key
 from textual.pilot import Pilot
-from textual.widgets import Input, TextArea
+from textual.widgets import Input, Static, TextArea
 
 from tests.tui.recordings import events, is_, until
 from tests.tui.stage import Staged, app, asking, failing, form, play, settled, states, step, wrong
@@ -25,7 +25,7 @@ from tui.widgets.work import Work, heading, said
 from workflows.core.engine import Back
 from workflows.core.events import Asked, Lines, Noted, RunStarted, StepEnded, StepStarted, TaskChanged
 from workflows.core.failure import Cancelled, Failed
-from workflows.core.fields import Filled
+from workflows.core.fields import Choice, Filled
 
 
 def outcome(screen: Wizard) -> str:
@@ -658,6 +658,23 @@ def test_an_editor_is_left_before_more_is_read() -> None:
         assert screen.query_one("#notes-scroll").scroll_offset.y > top
 
     play(app(source), body)
+
+
+def test_a_file_at_hand_is_taken_by_a_key_and_not_by_itself() -> None:
+    for keys, taken in (("enter",), ""), (("right", "enter"), "weather.csv"), (("w", "right", "enter"), "w"):
+        asked = form("encrypt_dataset", dataset="")
+        choices = {**asked.choices, "dataset": [Choice("weather.csv"), Choice("b.csv")]}
+        wanted = FormWanted(asked.step, asked.form, choices)
+        source = Staged([*until("onboard", is_("step_ended", "deploy_app")), wanted])
+
+        async def body(pilot: Pilot[int], screen: Wizard, keys: Any = keys) -> None:
+            note = screen.query_one("#ask .note", Static)
+            assert str(note.content) == "→ takes weather.csv; b.csv is here too"
+            await pilot.press(*keys)
+            await settled(pilot)
+
+        play(app(source), body)
+        assert answer(wanted)["dataset"] == taken
 
 
 # Typing ahead

@@ -165,6 +165,7 @@ class Entry(Vertical):
         self.filled = filled
         self.problem = filled.problem if filled.source != "none" else None
         self.input = _widget(filled, choices, folder)
+        self._offer = _offer(choices) if isinstance(self.input, FileInput) and not self.input.value else ""
         self._long = isinstance(self.input, Options) and any(
             len(choice.label or choice.value) + len(choice.note) > _ROW for choice in self.input.choices
         )
@@ -176,8 +177,8 @@ class Entry(Vertical):
             problem = Prose()
             problem.show([Said(clean(self.problem), "✗", "$error bold", "$error")])
             yield problem
-        if self._long:
-            yield Static("", classes="note", markup=False)
+        if self._long or self._offer:
+            yield Static(Content(self._offer), classes="note", markup=False)
 
     def on_mount(self) -> None:
         if isinstance(self.input, Options) and self.input.choice is not None:
@@ -201,6 +202,28 @@ class Entry(Vertical):
             chosen = self.input.choice.value if self.input.choice is not None else ""
             return chosen == "yes" if self.filled.field.kind == "confirm" else chosen
         return cast(_HasValue, self.input).value
+
+
+class FileInput(StillInput):
+    """A row of text that takes what is offered for it with →, as long as nothing is typed."""
+
+    def __init__(self, *args: Any, offer: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._offered = offer
+
+    def action_cursor_right(self, select: bool = False) -> None:
+        if self._offered and not self.value:
+            self.value = self._offered
+            self.action_end()
+        else:
+            super().action_cursor_right(select)
+
+
+def _offer(choices: Sequence[Choice]) -> str:
+    """What → takes, and what else is at hand."""
+    first, *more = (clean(choice.value) for choice in choices) if choices else ("",)
+    also = f"; {', '.join(more)} {'is' if len(more) == 1 else 'are'} here too" if more else ""
+    return f"→ takes {first}{also}" if first else ""
 
 
 class _HasValue(Protocol):
@@ -245,15 +268,19 @@ def _widget(filled: Filled, choices: Sequence[Choice], folder: Path | None) -> W
         area = StillArea("\n".join(clean(str(line)) for line in lines), tab_behavior="focus")
         area.placeholder = field.metavar or "none"
         return area
-    if choices:
+    if choices and field.kind != "path":
         if len(choices) > _SHORT_LIST or not field.strict:
             return Picker(choices, text, strict=field.strict)
         return Options(choices, text)
+    if field.kind == "path":
+        return FileInput(
+            clean(text),
+            offer=choices[0].value if choices else "",
+            placeholder=_placeholder(field),
+            suggester=_Paths(folder) if folder is not None else None,
+        )
     return StillInput(
-        clean(text),
-        placeholder=_placeholder(field),
-        type="integer" if field.kind == "number" else "text",
-        suggester=_Paths(folder) if field.kind == "path" and folder is not None else None,
+        clean(text), placeholder=_placeholder(field), type="integer" if field.kind == "number" else "text"
     )
 
 

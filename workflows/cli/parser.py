@@ -17,7 +17,14 @@ class Parser(argparse.ArgumentParser):
     """Usage errors are ours: exit 2, what is wrong and what to type."""
 
     def error(self, message: str) -> NoReturn:
-        raise Missing(clean(message), f"{self.prog} --help lists what it takes", name="usage")
+        import difflib
+
+        known = [flag for flag in self._option_string_actions if flag.startswith("--")]
+        typed = [word.partition("=")[0] for word in message.split() if word.startswith("--")]
+        unknown = typed[:1] if message.startswith("unrecognized") else []
+        near = difflib.get_close_matches(unknown[0], known, n=1) if unknown else []
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise Missing(clean(message), f"{meant}{self.prog} --help lists what it takes", name="usage")
 
 
 def takes_project(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,10 @@ Source = Literal["flag", "environment", "manifest", "default", "asked", "none"]
 
 @dataclass(frozen=True)
 class Choice:
-    """One of the values of a choice field; `note` is shown beside it, `group` filters long lists."""
+    """One of the values of a choice field, or a file at hand for a path, which is offered and never taken by itself.
+
+    `note` is shown beside it, `group` filters long lists.
+    """
 
     value: str
     label: str = ""

@@ -6,10 +6,13 @@ import contextlib
 import errno
 import os
 import tempfile
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from workflows.core.failure import Missing
+
+_MOST_NAMES = 2000  # in a folder, among which a misspelt name is looked for
 
 
 def private_dir(path: Path) -> Path:
@@ -88,6 +91,31 @@ def sync_dir(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def near(path: Path) -> str:
+    """The name beside a path that is not there which was probably meant, else empty."""
+    import difflib
+
+    try:
+        with os.scandir(path.parent) as entries:
+            names = [entry.name for entry in islice(entries, _MOST_NAMES) if entry.name.isprintable()]
+    except OSError:
+        return ""
+    spelt = {name.lower(): name for name in names}
+    found = difflib.get_close_matches(path.name.lower(), spelt, n=1, cutoff=0.7)
+    return spelt[found[0]] if found else ""
+
+
+def existing(value: Any) -> str:
+    """The path of a file that is there. ValueError says what is wrong with it, and which one was meant."""
+    path = Path(str(value))
+    if path.is_dir():
+        raise ValueError(f"{value} is a folder, not a file")
+    if not path.is_file():
+        meant = near(path)
+        raise ValueError(f"there is no file {value}" + (f"; did you mean {meant}?" if meant else ""))
+    return str(value)
 
 
 def read_toml(path: Path) -> dict[str, Any]:

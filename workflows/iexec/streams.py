@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from workflows.core.failure import Failed, Missing
-from workflows.core.files import sync_dir
+from workflows.core.files import near, sync_dir
 
 CHUNK = 1 << 20
 Tell = Callable[[int, int | None], None]
@@ -82,7 +82,9 @@ def _regular(path: Path) -> int:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         reason = (error.strerror or "unreadable").lower()
-        raise Missing(f"{path}: {reason}", "Check the path and its mode.") from None
+        meant = near(path) if isinstance(error, FileNotFoundError) else ""
+        hint = f"Did you mean {path.with_name(meant)}?" if meant else "Check the path and its mode."
+        raise Missing(f"{path}: {reason}", hint) from None
     mode = os.fstat(handle).st_mode
     if stat.S_ISREG(mode):
         return handle

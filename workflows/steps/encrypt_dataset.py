@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflows.core.events import Asked, Noted, Progress, TaskChanged
 from workflows.core.failure import Cancelled, Failed
-from workflows.core.fields import Field
-from workflows.core.files import private_dir, write_atomic
+from workflows.core.fields import Choice, Field
+from workflows.core.files import existing, private_dir, write_atomic
 from workflows.core.journal import FOLDER
 from workflows.core.listen import listen
 from workflows.core.step import Cancel, Context, Done, Step, Work
@@ -22,13 +22,16 @@ if TYPE_CHECKING:
     from workflows.iexec.records import NewDataset
 
 _LONGEST = 200  # bytes of a name: file systems take 255, and ours have an ending and more
+_OFFERED = 9  # files
 _NONE: Mapping[str, Any] = {"dataset": None, "tx": None, "checksum": None, "multiaddr": None, "file": None}
 
 
-def _exists(value: Any) -> str:
-    if not Path(str(value)).is_file():
-        raise ValueError(f"there is no file {value}")
-    return str(value)
+def _at_hand(ctx: Context) -> Sequence[Choice]:
+    """What looks like data in the project: offered, never taken without a word."""
+    try:
+        return [Choice(path, note="in the project") for path in world.look(ctx).data[:_OFFERED]]
+    except Failed:
+        return ()
 
 
 class EncryptDataset(Step):
@@ -46,7 +49,8 @@ class EncryptDataset(Step):
     after = ("deploy_app",)
     fields = (
         Field(
-            "dataset", "Dataset", "path", required=False, metavar="FILE", check=_exists, manifest="dataset.file",
+            "dataset", "Dataset", "path", required=False, metavar="FILE", check=existing, choices=_at_hand,
+            manifest="dataset.file",
             help="any one file; leave it empty to go on without a dataset",
         ),
         Field("dataset_name", "Dataset name", required=False, manifest="dataset.name", help="public, on the chain"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from workflows.core.events import Asked, Noted, TaskChanged
 from workflows.core.failure import Cancelled, Failed
 from workflows.core.fields import Field
-from workflows.core.files import private_dir
+from workflows.core.files import existing, private_dir
 from workflows.core.step import Context, Done, Step, Work
 from workflows.core.text import plural
 from workflows.steps import keyring, world
@@ -29,16 +29,9 @@ APP_SECRET, REQUESTER_SECRET = "app secret", "requester secret"
 
 def _numbered(value: Any) -> str:
     number, equals, file = str(value).partition("=")
-    if not equals or not (number.isascii() and number.isdigit()) or int(number) < 1:
+    if not equals or not file or not (number.isascii() and number.isdigit()) or int(number) < 1:
         raise ValueError(f"{value} is not N=FILE with N from 1")
-    if not Path(file).is_file():
-        raise ValueError(f"there is no file {file}")
-    return str(value)
-
-
-def _file(value: Any) -> str:
-    if not Path(str(value)).is_file():
-        raise ValueError(f"there is no file {value}")
+    existing(file)
     return str(value)
 
 
@@ -68,7 +61,7 @@ class PushSecrets(Step):
     after = ("deploy_app", "encrypt_dataset")
     fields = (
         Field(
-            "app_secret_file", "App developer secret", "path", required=False, metavar="FILE", check=_file,
+            "app_secret_file", "App developer secret", "path", required=False, metavar="FILE", check=existing,
             manifest=world.APART["app_secret_file"],
             help="one per app, for ever; the app reads IEXEC_APP_DEVELOPER_SECRET",
         ),
@@ -82,7 +75,7 @@ class PushSecrets(Step):
             help="only the owner of the private key, made here, can read the result",
         ),
         Field(
-            "passphrase_file", "Passphrase file", "path", required=False, metavar="FILE", check=_file,
+            "passphrase_file", "Passphrase file", "path", required=False, metavar="FILE", check=existing,
             when=lambda ctx: not world.entry(ctx).simulated,
             help="opens the private key of the result; without one you are asked",
         ),
