@@ -265,6 +265,26 @@ def test_data_in_the_project_is_offered_and_never_taken_by_itself(
     assert not EncryptDataset.fields[0].choices(plain(tmp_path / "nowhere"))
 
 
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("model=encrypted", "model=encrypted"), ("./model/=encrypted", "model=encrypted"),
+        ("model//deep/.=encrypted", "model/deep=encrypted"), (" model = Encrypted ", "model=encrypted"),
+        ("./=authenticated", ".=authenticated"), ("/opt//model/=authenticated", "/opt/model=authenticated"),
+        ("//opt=authenticated", "/opt=authenticated"), ("a=b=encrypted", "a=b=encrypted"),
+    ],
+)  # fmt: skip
+def test_the_path_of_a_region_is_kept_in_its_normal_form(tmp_path: Path, typed: str, kept: str) -> None:
+    [field] = [one for one in Dockerfile.fields if one.name == "region"]
+    assert field.parse([typed], plain(tmp_path)) == [kept]
+
+
+def test_a_slip_in_the_kind_of_a_region_gets_what_was_meant(tmp_path: Path) -> None:
+    [field] = [one for one in Dockerfile.fields if one.name == "region"]
+    with pytest.raises(ValueError, match="did you mean authenticated"):
+        field.parse(["lib=authentic"], plain(tmp_path))
+
+
 # Passphrases
 
 

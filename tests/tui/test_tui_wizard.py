@@ -677,6 +677,61 @@ def test_a_file_at_hand_is_taken_by_a_key_and_not_by_itself() -> None:
         assert answer(wanted)["dataset"] == taken
 
 
+def test_what_is_wrong_with_a_field_is_gone_once_it_is_corrected() -> None:
+    source = Staged(
+        [
+            *until("onboard", is_("step_ended", "deploy_app")),
+            wrong("encrypt_dataset", "dataset", "/nowhere", "there is no file /nowhere"),
+        ]
+    )
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        problem = screen.query_one("#ask .problem", Prose)
+        assert problem.display
+        await pilot.press("end", "x")
+        assert not problem.display, "it speaks of another value"
+        await pilot.press("backspace")
+        assert problem.display
+
+    play(app(source), body)
+
+
+def test_the_cursor_goes_to_the_line_that_is_wrong() -> None:
+    lines = ["model=encrypted", "lib=authentic", "a=authenticated"]
+    bad = wrong("dockerfile", "region", "", "lib=authentic is not FOLDER=KIND; kinds are …")
+    filled = [
+        Filled(one.field, lines, "asked", one.problem) if one.field.name == "region" else one
+        for one in bad.form
+    ]
+    wanted = FormWanted(bad.step, filled, bad.choices)
+    source = Staged([*until("onboard", is_("step_ended", "base_image")), wanted])
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        assert isinstance(screen.focused, TextArea)
+        await pilot.press(*"ated")
+        await pilot.press("ctrl+r")
+        assert answer(wanted)["region"][1] == "lib=authenticated"
+
+    play(app(source), body)
+
+
+def test_a_line_that_goes_on_outside_of_the_editor_is_marked() -> None:
+    source, _ = asked("document", "short\n" + "x" * 200 + "END\ntail")
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        editor = screen.query_one(TextArea)
+        shown = [editor.render_line(row).text.rstrip() for row in range(3)]
+        assert [row.endswith("›") for row in shown] == [False, True, False]
+        assert "x" in shown[1]
+        await pilot.press("down", "end")
+        await settled(pilot)
+        shown = [editor.render_line(row).text for row in range(3)]
+        assert "END" in shown[1] and not shown[1].rstrip().endswith("›")
+        assert [row.split()[1].startswith("‹") for row in shown] == [True, True, True], shown
+
+    play(app(source), body)
+
+
 # Typing ahead
 
 

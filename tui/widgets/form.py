@@ -175,19 +175,37 @@ class Entry(Vertical):
         yield self.input
         if self.problem:
             problem = Prose()
+            problem.add_class("problem")
             problem.show([Said(clean(self.problem), "✗", "$error bold", "$error")])
             yield problem
         if self._long or self._offer:
             yield Static(Content(self._offer), classes="note", markup=False)
 
     def on_mount(self) -> None:
+        self._wrong = self.value
+        if isinstance(self.input, TextArea):
+            self.input.move_cursor(self._place(self.input.text.splitlines()))
         if isinstance(self.input, Options) and self.input.choice is not None:
             self.tell(self.input.choice)
+
+    @on(Input.Changed)
+    @on(TextArea.Changed)
+    @on(Options.Moved)
+    def _changed(self) -> None:
+        """What is wrong is told of the value that is wrong."""
+        for problem in self.query(".problem"):
+            problem.display = self.value == self._wrong
 
     def tell(self, choice: Choice) -> None:
         """Show the whole note of the marked choice."""
         if self._long:
             self.query_one(".note", Static).update(Content(clean(choice.note)))
+
+    def _place(self, lines: Sequence[str]) -> tuple[int, int]:
+        """Where there is something to do in several lines: the end of the one that is wrong, else of the last."""
+        rows = [row for row, line in enumerate(lines) if line and (self.problem or "").startswith(line)]
+        row = rows[0] if rows else max(0, len(lines) - 1)
+        return row, len(lines[row]) if lines else 0
 
     def focus_input(self) -> None:
         """Put the cursor into this field."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -11,6 +14,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.events import DescendantFocus, Key
 from textual.message import Message
+from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Input, Static, TextArea
 
@@ -32,11 +36,29 @@ _HINTS = {
 
 
 class Editor(StillArea):
-    """A document; escape leaves it, so that the screen's keys work."""
+    """A document; escape leaves it, so that the screen's keys work. Lines that go on outside are marked there."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "screen.look", "look back", priority=True, tooltip="Leave the editor for a moment")
     ]
+
+    def render_line(self, y: int) -> Strip:
+        strip = super().render_line(y)
+        scrolled, row = self.scroll_offset.x, self.scroll_offset.y + y
+        if self.soft_wrap or row >= self.document.line_count:
+            return strip
+        line = self.document.get_line(row).expandtabs(self.indent_width)
+        left, right = self.gutter_width, self.scrollable_content_region.width
+        style = Style(color=self.app.theme_variables["accent"], bold=True)
+        if scrolled and line:
+            strip = Strip.join([strip.crop(0, left), Strip([Segment("‹", style)], 1), strip.crop(left + 1)])
+        last = scrolled + right - left - 1  # the cell of the line that is drawn last
+        under_cursor = (
+            row == self.cursor_location[0] and self.cursor_screen_offset.x - self.region.x == right - 1
+        )
+        if cell_len(line) > last + 1 and not under_cursor:
+            strip = Strip.join([strip.crop(0, right - 1), Strip([Segment("›", style)], 1)])
+        return strip
 
 
 class Question(Vertical):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
 import os
+import posixpath
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,10 +43,15 @@ def _heap(value: Any) -> str:
 def _region(value: Any) -> str:
     from workflows.scone.regions import KINDS
 
-    folder, equals, kind = str(value).rpartition("=")
+    folder, equals, kind = (part.strip() for part in str(value).rpartition("="))
+    kind = kind.lower()
     if not equals or not folder or kind not in KINDS:
-        raise ValueError(f"{value} is not FOLDER=KIND; kinds are {', '.join(KINDS)}")
-    return str(value)
+        near = difflib.get_close_matches(kind, KINDS, n=1) if folder else []
+        meant = f"did you mean {near[0]}?" if near else f"kinds are {', '.join(KINDS)}"
+        raise ValueError(f"{value} is not FOLDER=KIND; {meant}")
+    if ".." not in folder.split("/"):  # what leads up is refused with its own words
+        folder = posixpath.normpath(folder.replace("//", "/"))
+    return f"{folder}={kind}"
 
 
 def _entry(ctx: Context) -> str | None:
