@@ -71,6 +71,7 @@ class Creamtea(App[int], inherit_bindings=False):
         self.clock: Callable[[], str] | None = None
         self.keymap: dict[str, str] = {}
         self._complaint: Failed | None = None
+        self._kept_theme = self.theme
         self._configure()
 
     def _configure(self) -> None:
@@ -83,6 +84,18 @@ class Creamtea(App[int], inherit_bindings=False):
         self.set_keymap(self.keymap)
         if chosen.theme:
             self.theme = chosen.theme
+        self._kept_theme = self.theme
+
+    def watch_theme(self, name: str) -> None:
+        """What was chosen from the list of themes is kept for the next time."""
+        if not self.is_running or name == self._kept_theme:
+            return
+        self._kept_theme = name
+        try:
+            settings.keep_theme(name)
+        except (Failed, OSError) as error:
+            why = error.message if isinstance(error, Failed) else f"{settings.path()}: {error.strerror}"
+            self.notify(f"{name} is not kept: {why}", severity="warning", markup=False)
 
     def get_line_filters(self) -> list[LineFilter]:
         return [*super().get_line_filters(), self._filter]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from textual.theme import BUILTIN_THEMES
 
 from tui.actions import APP, SCREENS, all_actions
 from workflows.core.failure import Missing
-from workflows.core.files import read_toml
+from workflows.core.files import read_toml, write_atomic
 
 _NAMED = {key.value.rpartition("+")[2] for key in Keys}
 _KEY = re.compile(r"(?:(?:ctrl|alt|shift|super)\+)*(\S|[a-z0-9_]{2,})")
@@ -44,6 +45,21 @@ def load(file: Path | None = None) -> Settings:
         if name not in ("theme", "keys"):
             raise _wrong(file, f"there is no setting {name!r:.40}", "theme and [keys] are known")
     return Settings(_theme(file, document.get("theme", "")), _keys(file, document.get("keys", {})))
+
+
+def keep_theme(name: str, file: Path | None = None) -> None:
+    """Write the theme into the settings, the rest as it is. Missing or OSError when that cannot be done."""
+    import tomlkit
+
+    file = (file or path()).resolve()  # where a link of somebody's dotfiles leads
+    load(file)
+    there = file.exists()
+    document = tomlkit.parse(file.read_text(encoding="utf-8") if there else "")
+    if "theme" not in document and document:  # a value behind a table would be the table's
+        document = tomlkit.parse(f"theme = {tomlkit.string(name).as_string()}\n" + tomlkit.dumps(document))
+    document["theme"] = name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(file, tomlkit.dumps(document), stat.S_IMODE(file.stat().st_mode) if there else 0o644)
 
 
 def _theme(file: Path, value: Any) -> str:

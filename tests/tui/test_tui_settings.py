@@ -78,3 +78,60 @@ def test_a_hint_for_a_slip(home: Path) -> None:
     with pytest.raises(Missing) as caught:
         settings.load()
     assert caught.value.hint == "did you mean cancel?"
+
+
+def chosen(home: Path, theme: str) -> list[str]:
+    """What the app says once a theme was chosen from its list."""
+
+    async def body() -> list[str]:
+        app = Creamtea(folder=home)
+        async with app.run_test(notifications=True) as pilot:
+            await pilot.pause()
+            await pilot.press("ctrl+t")
+            await pilot.pause()
+            await pilot.press(*theme)
+            await pilot.pause(0.5)
+            await pilot.press("enter")
+            await pilot.pause(0.3)
+            assert app.theme == theme
+            return [str(toast.render()) for toast in app.screen.query(Toast)]
+
+    return asyncio.run(body())
+
+
+def test_a_theme_that_is_chosen_is_kept_beside_what_is_there(home: Path) -> None:
+    assert chosen(home, "nord") == []
+    assert settings.load().theme == "nord" and Creamtea(folder=home).theme == "nord"
+    file = settings.path()
+    file.write_text('# mine\n\ntheme = "nord"  # cold\n[keys]\ncancel = "x"\n')
+    assert chosen(home, "dracula") == []
+    assert file.read_text() == '# mine\n\ntheme = "dracula"  # cold\n[keys]\ncancel = "x"\n'
+
+
+def test_a_theme_gets_its_place_before_the_tables(home: Path) -> None:
+    file = written(home, '# mine\n[keys]\ncancel = "x"\n')
+    settings.keep_theme("nord")
+    assert settings.load() == settings.Settings("nord", {"cancel": "x"})
+    assert "# mine" in file.read_text()
+
+
+def test_looking_writes_no_settings(home: Path) -> None:
+    async def body() -> None:
+        async with Creamtea(folder=home).run_test() as pilot:
+            await pilot.pause()
+
+    asyncio.run(body())
+    assert not settings.path().exists()
+
+
+def test_settings_that_cannot_be_used_are_not_written_over(home: Path) -> None:
+    file = written(home, 'theme = "pink-elephant"\n')
+    told = chosen(home, "nord")
+    assert any("is not kept" in toast for toast in told)
+    assert file.read_text() == 'theme = "pink-elephant"\n'
+
+
+def test_a_theme_that_cannot_be_written_is_told(home: Path) -> None:
+    settings.path().parent.parent.mkdir(parents=True, exist_ok=True)
+    settings.path().parent.write_text("a file where the folder should be")
+    assert any("is not kept" in toast for toast in chosen(home, "nord"))
