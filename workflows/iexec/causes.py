@@ -80,10 +80,12 @@ def explain(text: str) -> list[Explanation]:
     return list(found)
 
 
-def near(text: str, count: int = 5) -> list[str]:
-    """Known names that look like this text, best first: for "did you mean"."""
+def near(text: str, count: int = 5, also: Mapping[str, str] | None = None) -> list[str]:
+    """Known names that look like this text, best first: for "did you mean". `also`: lower case → further names."""
     known = _load()
-    spelt = {name.lower(): name for entry in known.all for name in (entry.name, *entry.also)}
+    spelt = {name.lower(): name for entry in known.all for name in (entry.name, *entry.also)} | dict(
+        also or {}
+    )
     word = text.strip().lower()[:200]
     close = difflib.get_close_matches(word, spelt, count, 0.6)
     parts = [
