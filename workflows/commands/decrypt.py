@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from workflows.commands.encrypt import required
+from workflows.commands.encrypt import ENCRYPTED, KEY, given, required
 from workflows.core.command import Argument, Command, Emit, Result
 from workflows.core.events import Progress
 from workflows.core.failure import Missing
+from workflows.core.files import unused
 
 
 class Decrypt(Command):
@@ -18,8 +19,16 @@ class Decrypt(Command):
     name = "decrypt"
     arguments = (
         Argument("file", "an encrypted dataset, or a result as it was downloaded", metavar="FILE"),
-        Argument("--output", "the plain file, or a new folder for an archive", metavar="F"),
-        Argument("--key-file", "the dataset's key, or the private key of the result", metavar="K"),
+        Argument(
+            "--output",
+            "the plain file, or a new folder for an archive; FILE without its ending otherwise",
+            metavar="F",
+        ),
+        Argument(
+            "--key-file",
+            "the dataset's key, FILE.key beside it otherwise; or the private key of the result",
+            metavar="K",
+        ),
         Argument("--passphrase-file", "where the private key's passphrase is", metavar="P"),
         Argument("--checksum", "the dataset's checksum on the chain, compared first", metavar="0xHEX"),
     )
@@ -30,7 +39,7 @@ class Decrypt(Command):
 
         (source,) = required(options, "file")
         with reading(source):  # told before what else is missing
-            (output,) = required(options, "output")
+            output = given(options, "output") or unused(_plain(source))
 
         def progress(done: int, total: int | None) -> None:
             emit(Progress(task="decrypt", done=done, total=total))
@@ -59,7 +68,9 @@ class Decrypt(Command):
     def _dataset(options: Mapping[str, Any], source: Path, output: Path, progress: Any) -> Result:
         from workflows.iexec import dataset
 
-        (key_file,) = required(options, "key_file")
+        beside = _plain(source).with_name(f"{_plain(source).name}{KEY}")
+        found = given(options, "key_file") or (beside if beside.is_file() else None)
+        key_file = found or required(options, "key_file")[0]
         opened = dataset.decrypt(
             source, output, dataset.read_key(key_file), options["checksum"], progress=progress
         )
@@ -77,6 +88,12 @@ class Decrypt(Command):
         yield f"{document['kind']} decrypted into {document['output']}"
         yield from (f"  {name}" for name in document["files"])
         yield from (f"! {warning}" for warning in document["warnings"])
+
+
+def _plain(source: Path) -> Path:
+    """The name that an encrypted file or an archive has without its ending."""
+    ends = source.suffix in (ENCRYPTED, ".zip") and source.stem
+    return source.with_suffix("") if ends else source.with_name(f"{source.name}.plain")
 
 
 def _private_key(options: Mapping[str, Any]) -> Any:

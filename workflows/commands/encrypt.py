@@ -9,6 +9,9 @@ from typing import Any
 from workflows.core.command import Argument, Command, Emit, Result
 from workflows.core.events import Progress
 from workflows.core.failure import Missing
+from workflows.core.files import unused
+
+ENCRYPTED, KEY = ".enc", ".key"  # the endings of a file's names by default
 
 
 class Encrypt(Command):
@@ -17,8 +20,10 @@ class Encrypt(Command):
     name = "encrypt"
     arguments = (
         Argument("file", "any one file", metavar="FILE"),
-        Argument("--output", "the encrypted file", metavar="F"),
-        Argument("--key-file", "the key, made unless it exists, never overwritten", metavar="K"),
+        Argument("--output", "the encrypted file; FILE.enc otherwise, or a free name like it", metavar="F"),
+        Argument(
+            "--key-file", "the key, made unless it exists, never overwritten; FILE.key otherwise", metavar="K"
+        ),
     )
 
     def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
@@ -26,8 +31,9 @@ class Encrypt(Command):
         from workflows.iexec.streams import reading
 
         (source,) = required(options, "file")
-        with reading(source):  # told before what else is missing, and a key is made only for what can be read
-            output, key_file = required(options, "output", "key_file")
+        with reading(source):  # a key is made only for what can be read
+            output = given(options, "output") or unused(source.with_name(f"{source.name}{ENCRYPTED}"))
+            key_file = given(options, "key_file") or source.with_name(f"{source.name}{KEY}")
             existed = key_file.exists()
         made = dataset.encrypt(
             source,
@@ -53,11 +59,16 @@ class Encrypt(Command):
         yield f"key        {document['key_file']} ({how})"
 
 
+def given(options: Mapping[str, Any], name: str) -> Path | None:
+    """The path of an option; None when it is not given."""
+    return Path(str(options[name])).expanduser() if options.get(name) else None
+
+
 def required(options: Mapping[str, Any], *names: str) -> list[Path]:
     """The paths of options that must be given; Missing names the flag."""
     paths = []
     for name in names:
-        if not options.get(name):
+        if (path := given(options, name)) is None:
             raise Missing(f"--{name.replace('_', '-')} is needed", "see --help", name="usage")
-        paths.append(Path(str(options[name])).expanduser())
+        paths.append(path)
     return paths

@@ -42,6 +42,15 @@ def write_atomic(path: Path, data: bytes | str, mode: int = 0o600) -> None:
     sync_dir(path.parent)
 
 
+def unused(path: Path) -> Path:
+    """The path, or the first of `name-2`, `name-3` … that nothing has: what is there is never written over."""
+    found, count = path, 1
+    while os.path.lexists(found):
+        count += 1
+        found = path.with_name(f"{path.stem}-{count}{path.suffix}")
+    return found
+
+
 def create_private(path: Path, data: bytes | str) -> None:
     """A new file with mode 0600; FileExistsError instead of overwriting."""
     payload = data.encode() if isinstance(data, str) else data

@@ -9,7 +9,7 @@ from typing import Any
 from workflows.core.events import Noted, Progress, TaskChanged
 from workflows.core.failure import Failed
 from workflows.core.fields import Field
-from workflows.core.files import private_dir
+from workflows.core.files import private_dir, unused
 from workflows.core.listen import listen
 from workflows.core.step import Context, Done, Step, Work
 from workflows.core.text import clean, size
@@ -105,11 +105,7 @@ class Result(Step):
 
     def _folder(self, ctx: Context, taskid: str) -> Path:
         chosen = Path(str(ctx["output"])) if ctx["output"] else ctx.project / "creamtea-results" / taskid[:18]
-        folder, count = chosen, 1
-        while folder.exists():
-            count += 1
-            folder = chosen.with_name(f"{chosen.name}-{count}")
-        return folder
+        return unused(chosen)
 
 
 def _location(results: bytes) -> str:
