@@ -119,10 +119,8 @@ class StepView:
         self.tasks, self.notes, self.replies, self.error = {}, [], {}, None
         self.seconds, self.asked, self.waited = None, None, 0.0
 
-    def answered(self, at: str, reply: str = "") -> None:
+    def answered(self, at: str) -> None:
         """The person has answered: it works on."""
-        if reply and self.notes and isinstance(self.notes[-1], Asked):
-            self.replies[len(self.notes) - 1] = reply
         self.waited += elapsed(self.asked, at) or 0.0
         self.state, self.asked = "running", None
 
@@ -251,7 +249,11 @@ class RunModel:
         elif isinstance(event, Progress):
             step.task(event.task).progress = event
         elif isinstance(event, Noted):
-            step.notes.append(event)
+            asked = [place for place, note in enumerate(step.notes) if isinstance(note, Asked)]
+            if event.answer is None or not asked:
+                step.notes.append(event)
+            else:
+                step.replies[asked[-1]] = event.answer
         elif isinstance(event, Asked):
             if step.asked is not None:  # answered, and asked again at once
                 step.answered(event.at)

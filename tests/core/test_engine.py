@@ -203,6 +203,30 @@ def test_a_run_from_a_step_on_tells_what_the_steps_before_left(tmp_path: Path) -
     assert events[0].before == {}  # type: ignore[attr-defined]
 
 
+@pytest.mark.parametrize(
+    ("kind", "answer", "told"),
+    [
+        ("confirm", True, "yes"), ("confirm", False, "no"), ("secret", "hunter22", "given"), ("secret", "", "nothing"),
+        ("document", "same", "kept"), ("document", "other hunter22", "edited"), ("text", "a \x1b[31mname", "a name"),
+    ],
+)  # fmt: skip
+def test_an_answer_is_in_the_record_and_a_secret_is_not(
+    tmp_path: Path, kind: Any, answer: Any, told: str
+) -> None:
+    class Asks(Base):
+        id, title = "asks", "Asks"
+
+        def run(self, ctx: Context) -> Work:
+            yield Asked(field="x", question="Well?", kind=kind, default="same")
+            return {}
+
+    _, found, _ = go(tmp_path, Face([answer]), steps=[Asks()])
+    at = next(index for index, event in enumerate(found) if isinstance(event, Asked))
+    reply = found[at + 1]
+    assert isinstance(reply, Noted) and reply.answer == told and reply.text == f"answered: {told}"
+    assert "hunter22" not in "".join(map(to_json, found))
+
+
 def test_a_failure_stops_the_run_and_names_what_to_do(tmp_path: Path) -> None:
     code, events, _ = go(tmp_path, Face([False]))
     assert code == 1

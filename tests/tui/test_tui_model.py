@@ -54,6 +54,15 @@ def folded(found: list[Event]) -> RunModel:
     return model
 
 
+def test_an_answer_stands_below_its_question_in_a_replay_too() -> None:
+    asked = [Asked(step="build", field="a", question="One?"), Asked(step="build", field="b", question="Two?")]
+    first, second = (Noted(step="build", text=f"answered: {word}", answer=word) for word in ("yes", "no"))
+    model = folded([StepStarted(step="build", title="x", command=""), asked[0], first, asked[1], second])
+    step = model.steps["build"]
+    assert step.notes == asked and step.replies == {0: "yes", 1: "no"}
+    assert step.state == "running"
+
+
 @given(st.lists(EVENTS, max_size=40))
 def test_any_order_of_events_folds_into_a_drawable_model(found: list[Event]) -> None:
     model = folded(found)

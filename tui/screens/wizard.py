@@ -39,7 +39,7 @@ from tui.widgets.still import StillInput
 from tui.widgets.work import Work
 from workflows.commands.sides import builds
 from workflows.core.engine import Back
-from workflows.core.events import Asked, Event, StepEnded, StepStarted, now
+from workflows.core.events import Event, StepEnded, StepStarted, now
 from workflows.core.failure import Cancelled, Failed
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class Wizard(LinesScreen):
         want, self.want = self.want, None
         step = self.model.steps.get(self.model.current or "")
         if isinstance(want, AnswerWanted) and step is not None:
-            step.answered(self.now(), "" if isinstance(value, Exception) else _reply(want.asked, value))
+            step.answered(self.now())
             self.view.answered(step.id)
         self.ask.put_away()
         self.set_focus(None)
@@ -325,10 +325,3 @@ class Wizard(LinesScreen):
         self.app.push_screen(
             Why(step.heading if step else "", step.why if step else "", step.command if step else "", WIZARD)
         )
-
-
-def _reply(asked: Asked, value: Any) -> str:
-    """An answer as the notes show it."""
-    if asked.kind == "confirm":
-        return "yes" if value else "no"
-    return {"secret": "given", "document": "kept"}.get(asked.kind) or prose(str(value))

@@ -109,6 +109,9 @@ class PlainPrinter:
         self._say(f"  ? {event.question}")
 
     def _on_noted(self, event: Noted) -> None:
+        if event.answer is not None:
+            self._say(f"    → {event.answer}")
+            return
         mark = {"info": "·", "warning": "!", "error": "✗"}[event.level]
         first, *rest = event.text.splitlines() or [""]
         self._say(f"  {mark} {first}")

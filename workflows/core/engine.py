@@ -221,8 +221,9 @@ class Engine:
                 if isinstance(event, Asked):
                     with self._asking():
                         answer = self.answers.answer(event)
-                if isinstance(event, Asked) and event.kind == "secret" and answer:
-                    self.ctx.hide(str(answer))
+                    if event.kind == "secret" and answer:
+                        self.ctx.hide(str(answer))
+                    self._emit(_answered(event, answer))
         except StopIteration as stop:
             return dict(stop.value or {})
         finally:
@@ -325,6 +326,19 @@ class Engine:
     def _emit(self, event: Event) -> None:
         stamped = dataclasses.replace(event, at=event.at or events.now(), run=self.ctx.run, step=self._step)
         self._listener(masked(events.harmless(stamped), self.ctx.secrets))
+
+
+def _answered(asked: Asked, answer: Any) -> Noted:
+    """An answer for the record: never a secret, and of a document only whether it was changed."""
+    if asked.kind == "confirm":
+        told = "yes" if answer else "no"
+    elif asked.kind == "secret":
+        told = "given" if answer else "nothing"
+    elif asked.kind == "document":
+        told = "kept" if answer in (None, "", asked.default) else "edited"
+    else:
+        told = clean(str(answer or "")) or "nothing"
+    return Noted(text=f"answered: {told}", answer=told)
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:

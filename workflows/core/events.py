@@ -109,12 +109,13 @@ class Asked(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Noted(Event):
-    """Something worth reading that changes no state."""
+    """Something worth reading that changes no state; `answer` is what the question before it was answered with."""
 
     type: ClassVar[str] = "noted"
     text: str
     level: Literal["info", "warning", "error"] = "info"
     hint: str | None = None
+    answer: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
