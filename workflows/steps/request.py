@@ -127,7 +127,7 @@ class Request(Step):
         outputs = ctx.previous.data["outputs"]
         if world.poco(ctx, sign=False).view_deal(str(outputs["deal"])) is None:
             return None
-        if lost(ctx, str(outputs["task"])):  # another try needs another deal
+        if lost(ctx, outputs):  # another try needs another deal
             return None
         return Done(
             outputs, f"deal {shorten(outputs['deal'])} was made from these very inputs; --force makes another"
@@ -178,7 +178,7 @@ class Request(Step):
     @staticmethod
     def _again(ctx: Context, before: Mapping[str, Any]) -> Noted:
         """Nobody pays a second time without being told."""
-        deal, cause = shorten(str(before["deal"])), lost(ctx, str(before["task"]))
+        deal, cause = shorten(str(before["deal"])), lost(ctx, before)
         if not cause:
             return Noted(text=f"deal {deal} was made from these inputs; this makes another")
         return Noted(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from workflows.core.events import Noted
 from workflows.core.failure import Failed
@@ -12,6 +13,7 @@ from workflows.core.step import Context, Done, Step, Work
 from workflows.steps import world
 
 _POLL = 5.0  # seconds between two looks at a live chain
+_LATE = "FINAL_DEADLINE_REACHED"
 _MEND = "what is mended here, a new request takes along"
 
 
@@ -73,8 +75,9 @@ class Watch(Step):
         from workflows.iexec.records import TaskStatus
         from workflows.iexec.worker_api import Ended
 
-        chain = world.poco(ctx, sign=False)
+        chain, times = world.poco(ctx, sign=False), _times(ctx, ctx.outputs["request"])
         before: TaskStatus | None = None
+        told = False
         while True:
             status = chain.view_task(taskid).status
             if status is not before:
@@ -82,7 +85,44 @@ class Watch(Step):
                 before = status
             if status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
                 return Ended(status.name, None, "", "")
+            now = chain.block_time()
+            if times is not None and now > times.final:
+                return Ended("FAILED", _LATE, "nobody finished the task before its final deadline", _MEND)
+            if times is not None and not told and now > times.computed:
+                told = True
+                nobody = "taken the task up" if status is TaskStatus.UNSET else "finished the task"
+                yield Noted(
+                    level="warning",
+                    text=f"the {times.seconds} s of its category are over, and nobody has {nobody}",
+                    hint=f"it may still come until {_utc(times.final)}. {locked(ctx)}. You can leave: creamtea resume "
+                    "looks again",
+                )
             ctx.cancel.wait(_POLL)
+
+
+class _Times(NamedTuple):
+    """When the time of a deal's category is over, and when its final deadline is, in seconds since 1970."""
+
+    seconds: int
+    computed: int
+    final: int
+
+
+def _times(ctx: Context, requested: Mapping[str, Any]) -> _Times | None:
+    """Those of a request's deal; None for a deal or a category that the chain does not know."""
+    from workflows.iexec.cost import FINAL_RATIO
+
+    chain = world.poco(ctx, sign=False)
+    deal = chain.view_deal(str(requested["deal"]))
+    category = chain.category(deal.category) if deal is not None else None
+    if deal is None or category is None:
+        return None
+    start, seconds = deal.start_time, category.seconds
+    return _Times(seconds, start + seconds, start + seconds * FINAL_RATIO)
+
+
+def _utc(moment: int) -> str:
+    return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
 def locked(ctx: Context) -> str:
@@ -91,43 +131,41 @@ def locked(ctx: Context) -> str:
     The escrow holds it until somebody claims the task, which the contract allows from the final deadline on: ten
     times the category's time after the match (PoCo, `claim`; `deal claim` initialises a task first that never was).
     """
-    from workflows.iexec.cost import FINAL_RATIO, rlc
+    from workflows.iexec.cost import rlc
     from workflows.iexec.records import TaskStatus
 
     requested = ctx.outputs["request"]
     try:
         chain = world.poco(ctx, sign=False)
         deal, task = chain.view_deal(str(requested["deal"])), chain.view_task(str(requested["task"]))
-        category = chain.category(deal.category) if deal is not None else None
+        times = _times(ctx, requested)
     except Failed:
         return ""
-    if deal is None or category is None:
+    if deal is None or times is None:
         return ""
     if not deal.task_price:
         return "No money is locked: the deal was free"
     if task.status is TaskStatus.FAILED:
         return f"The task was claimed: {rlc(deal.task_price)} went back to the account of the requester"
-    final = deal.start_time + category.seconds * FINAL_RATIO
-    when = datetime.fromtimestamp(final, timezone.utc).strftime("from %Y-%m-%d %H:%M UTC on")
-    if final < chain.block_time():
-        when = "now"
+    when = "now" if times.final < chain.block_time() else f"from {_utc(times.final)} on"
     return f"{rlc(deal.task_price)} stay locked until claimed; {when}: iexec deal claim {deal.dealid}"
 
 
-def lost(ctx: Context, taskid: str) -> str:
-    """Why a task can no longer end well, by the chain's word or its worker's; empty while it can."""
+def lost(ctx: Context, requested: Mapping[str, Any]) -> str:
+    """Why a request's task can no longer end well, by the chain's word or its worker's; empty while it can."""
     from workflows.iexec.records import TaskStatus
     from workflows.iexec.task_events import cause_of, status_of
     from workflows.iexec.worker_api import WorkerApi
 
-    chain, network = world.poco(ctx, sign=False), world.network(ctx)
+    chain, network, taskid = world.poco(ctx, sign=False), world.network(ctx), str(requested["task"])
     task = chain.view_task(taskid)
     if task.status is TaskStatus.COMPLETED:
         return ""
     document = WorkerApi(network.workerpool_api).task(taskid, ctx.cancel) if network.workerpool_api else None
     if document is not None and status_of(document) == "FAILED":
         return cause_of(document) or "the worker gave no cause"
-    if task.status is TaskStatus.FAILED or 0 < task.final_deadline < chain.block_time():
+    times = _times(ctx, requested)  # of the deal: a task that nobody took up has none of its own
+    if task.status is TaskStatus.FAILED or (times is not None and times.final < chain.block_time()):
         return "its final deadline passed"
     return ""
 
