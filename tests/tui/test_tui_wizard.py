@@ -245,6 +245,19 @@ def test_the_end_on_a_low_screen_leaves_room_for_what_the_step_says() -> None:
     play(app(Staged(events("onboard"))), body, size=(40, 12))
 
 
+def test_looking_back_after_the_end_the_step_has_the_room() -> None:
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        assert "result" in outcome(screen) and "log" in outcome(screen)
+        await pilot.press("up")
+        await settled(pilot)
+        assert outcome(screen).startswith("q: quit · [ and ] look back")
+        await pilot.press("enter")
+        await settled(pilot)
+        assert "The run is done" in outcome(screen)
+
+    play(app(Staged(events("onboard"))), body)
+
+
 def test_the_end_says_that_there_is_more_to_read_in_what_it_covers() -> None:
     *found, last, run_ended = events("onboard")
     long = Noted(step="result", at=last.at, text="report.txt:\n" + "\n".join(map(str, range(9))))

@@ -91,10 +91,11 @@ def _ended(screen: Wizard) -> list[Said]:
     ended = screen.model.ended
     if ended is None:
         return []
-    word = {"done": ("✓", "$success bold"), "cancelled": ("■", "$warning bold")}.get(ended.outcome, _BAD[:2])
     low = screen.has_class("-low")
-    if low and not screen.view.at_current:  # the step's own lines are what is looked for
-        return [Said(_low_keys(screen), "▸", _KEY)]
+    keys = Said(_low_keys(screen) if low else _end_keys(screen), "▸", _KEY)
+    if not screen.view.at_current:  # the step's own lines are what is looked for
+        return [keys]
+    word = {"done": ("✓", "$success bold"), "cancelled": ("■", "$warning bold")}.get(ended.outcome, _BAD[:2])
     verdict = f"The run is {ended.outcome} after {ended.seconds:.1f} s of work"
     found = [Said(f"{ended.outcome} in {ended.seconds:.1f} s of work" if low else verdict, *word, "bold")]
     outputs = {name: value for name, value in ended.outputs.items() if isinstance(value, Mapping)}
@@ -106,15 +107,12 @@ def _ended(screen: Wizard) -> list[Said]:
     log = screen.source.log_dir or ended.log
     if log and not low:
         found.append(Said(f"{'log':<9}  {log}", " "))
-    if low:
-        found.append(Said(_low_keys(screen), "▸", _KEY))
-        return found
-    if screen.source.live:
-        keys = "q: quit · [ and ] look back · r: again from the step in view"
-    else:
-        keys = "q: quit · [ and ] look back"
-    found.append(Said(keys + _more(screen), "▸", _KEY))
-    return found
+    return [*found, keys]
+
+
+def _end_keys(screen: Wizard) -> str:
+    again = " · r: again from the step in view" if screen.source.live else ""
+    return f"q: quit · [ and ] look back{again}{_more(screen)}"
 
 
 def _low_keys(screen: Wizard) -> str:
