@@ -67,7 +67,8 @@ def tools() -> Toolchain:
         ensure()
         real = folder()
     place.parent.mkdir(parents=True, exist_ok=True)
-    place.symlink_to(real)
+    if not place.exists():  # a test that runs the program may have fetched them here before
+        place.symlink_to(real)
     return ensure()
 
 
