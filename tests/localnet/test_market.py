@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import functools
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -238,6 +239,34 @@ def test_what_is_sold_on_the_chain_goes_off_the_market(on_market: On) -> None:
         # The pool's order is used up as well, so that it offers another one.
         again = (await world.ask("/workerpoolorders", category=0))[1]["orders"]
         assert len(again) == 1 and again[0]["orderHash"] != pool["orderHash"]
+
+    on_market(body)
+
+
+@pytest.mark.chain
+def test_what_its_signer_cancels_is_shown_as_canceled(on_market: On) -> None:
+    async def body(world: World) -> None:
+        app, other = world.app(), world.app("of another order")
+        sold = world.signed(AppOrder(app=app, volume=2, tag=TEE), world.owner)
+        kept = world.signed(AppOrder(app=other, volume=2, tag=TEE), world.owner)
+        data = world.signed(DatasetOrder(dataset=world.dataset(), tag=TEE), world.owner)
+        asked = world.signed(
+            RequestOrder(
+                app=app, tag=TEE, requester=world.requester.sender, beneficiary=world.requester.sender
+            ),
+            world.requester,
+        )
+        orders = [(kept, world.owner), (sold, world.owner), (data, world.owner), (asked, world.requester)]
+        for order, who in orders:
+            assert (await world.publish(order, who))[0] == 200
+        for order, who in orders[:0:-1]:
+            path = f"/{order.kind}s/{order.hash(who.domain())}"
+            assert (await world.ask(path))[1]["status"] == "open"
+            await asyncio.to_thread(who.run, functools.partial(who.cancel_order, order))
+            shown = (await world.ask(path))[1]
+            assert (shown["remaining"], shown["status"]) == (0, "canceled"), order.kind
+        assert (await world.ask("/apporders", app=app))[1]["orders"] == []
+        assert (await world.ask("/apporders", app=other))[1]["count"] == 1
 
     on_market(body)
 

@@ -176,6 +176,13 @@ class Hub(Connection):
         """How much of an order's volume is used; all of it after a cancellation."""
         return int(self.read(self.hub.functions.viewConsumed(unhex(ids.hash32(order_hash)))))
 
+    def closed(self, order: Order) -> bool:
+        """Whether its signer cancelled the order, by the chain's log; one that is used up is not closed."""
+        order_hash = unhex(order.hash(self.domain()))
+        with self.answers():
+            logs = self.hub.events[f"Closed{type(order).__name__}"]().get_logs(from_block=0)
+        return any(order_hash in log["args"].values() for log in logs)
+
     def signed(self, order: Order, signer: str) -> bool:
         """Whether the chain takes the order for signed or presigned by this address (contracts included)."""
         digest = unhex(order.hash(self.domain()))

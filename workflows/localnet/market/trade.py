@@ -33,7 +33,7 @@ class Refused(Exception):  # noqa: N818 - an answer, not a fault
 
 @dataclass(frozen=True)
 class Look:
-    """An order and what the chain says of it: `status` is open, filled (used up or cancelled) or dead."""
+    """An order and what the chain says of it: `status` is open, filled, canceled or dead."""
 
     published: Published
     remaining: int
@@ -113,7 +113,7 @@ class Trade:
     def _look(self, published: Published) -> Look:
         remaining = self._remaining(published.hash, published.order)
         if not remaining:
-            return Look(published, 0, "filled")
+            return Look(published, 0, "canceled" if self._chain().closed(published.order) else "filled")
         alive = self._signer(published.order) == published.signer
         return Look(published, remaining, "open" if alive else "dead")
 
