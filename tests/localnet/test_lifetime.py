@@ -219,6 +219,15 @@ def test_down_ends_up(state: Path) -> None:
     assert document(command("down", "--json", "--state", str(state)))["stopped"] is False
 
 
+def test_up_tells_when_its_localnet_was_killed(state: Path) -> None:
+    up = command("up", "--json", "--state", str(state))
+    assert up.stdout is not None
+    os.kill(json.loads(up.stdout.readline())["pid"], signal.SIGKILL)
+    _, err = up.communicate()
+    assert up.returncode == 3
+    assert "was killed" in err
+
+
 def test_export_without_a_localnet_is_the_environments_fault(state: Path, tmp_path: Path) -> None:
     export = command("export", str(tmp_path / "out"), "--json", "--state", str(state))
     assert document(export)["error"]["name"] == "localnet"

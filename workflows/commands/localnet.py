@@ -110,7 +110,7 @@ def _up(state: Path, shared: Any, emit: Emit) -> Result:
         except KeyboardInterrupt:
             client.leave(lease, state)
             return 0
-        if failure := client.ended(state):
+        if failure := client.ended(state) or client.killed(state, lease.document["pid"]):
             raise failure
         return 0
 

@@ -270,6 +270,20 @@ def ended(state: Path) -> Unavailable | None:
         return None
 
 
+def killed(state: Path, pid: int) -> Unavailable | None:
+    """What to say when this process had the folder and is gone without having stopped; None when it did stop."""
+    try:
+        if json.loads((state / STATUS).read_text())["pid"] != pid:
+            return None
+    except (OSError, ValueError, KeyError, TypeError):  # whoever stops removes the file
+        return None
+    return Unavailable(
+        f"the localnet (process {pid}) was killed",
+        "Its state is kept; start it again. If nobody killed it, look at this machine's memory.",
+        name="localnet",
+    )
+
+
 def holder(state: Path) -> int | None:
     """The process that has a state folder, be it ready or not; None when none has."""
     if not (state / LOCK).exists():
