@@ -1,16 +1,22 @@
-"""What every test gets: a home of its own. On request: anvil and PoCo, and a warm chain for the session."""
+"""What every test gets: a home of its own.
+
+On request, once for the session: anvil and PoCo, a warm chain, a user's machine with a localnet, and a class.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
 
 from tests import user
 from tests.chains import running
+from tests.e2e.classroom import Classroom, classroom
+from tests.e2e.house import House, localnet, machine, stages
 from workflows.core.failure import Unavailable
 from workflows.localnet.chain import Chain
 from workflows.localnet.toolchain import Toolchain, ensure, folder
@@ -18,11 +24,19 @@ from workflows.localnet.toolchain import Toolchain, ensure, folder
 settings.register_profile("creamtea", deadline=None)  # how long an example takes says nothing here
 settings.load_profile("creamtea")
 
+_WHOLE = ("e2e", "peer")  # folders of tests that run the whole product
 _PER_TEST = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs a container engine where none answers, unless CREAMTEA_REQUIRE_ENGINE says to fail."""
+    """Mark what runs the whole product; skip what needs a container engine where none answers.
+
+    Unless CREAMTEA_REQUIRE_ENGINE says to fail.
+    """
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).parts[0] in _WHOLE:
+            for mark in ("engine", "chain", "slow"):
+                item.add_marker(mark)
     wanted = [item for item in items if item.get_closest_marker("engine")]
     if not wanted or os.environ.get("CREAMTEA_REQUIRE_ENGINE"):
         return
@@ -76,4 +90,27 @@ def tools() -> Toolchain:
 def chain(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
     """A running chain with the whole PoCo, shared by the session: leave it as usable as you found it."""
     with running(tmp_path_factory.mktemp("localnet"), tools) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def house(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A new user's machine; at the end nothing that was made in the engine is left."""
+    with machine(tmp_path_factory.mktemp("house")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def network(house: House) -> Iterator[dict[str, Any]]:
+    """The status of a localnet that stays up for the session."""
+    with localnet(house) as status:
+        yield status
+        house.made |= stages(status)
+    assert house.leftovers(status["pid"]) == []
+
+
+@pytest.fixture(scope="session")
+def lesson(house: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Classroom]:
+    """A class on the same machine, whose localnet others reach under TLS."""
+    with classroom(house, tmp_path_factory.mktemp("class")) as found:
         yield found

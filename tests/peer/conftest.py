@@ -1,6 +1,6 @@
-"""The official client against a localnet of its own: one install, one localnet, one app for all tests of this folder.
+"""The official client on the network of a class, under TLS: one install, one localnet, one app for all tests here.
 
-Two people: the developer has the wallet that `creamtea localnet export` made, the customer another one.
+Two people have a folder of `creamtea localnet export`: the developer owns the app, the customer runs it.
 """
 
 from __future__ import annotations
@@ -15,21 +15,12 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.house import House, localnet, machine, stages
+from tests.e2e.classroom import Classroom, Person
+from tests.e2e.house import House, stages
 from tests.peer import sdk as peer
 from tests.peer.sdk import Library, Sdk
 from workflows.iexec.poco import Poco
-from workflows.localnet.genesis import account
-from workflows.localnet.toolchain import Toolchain
 from workflows.scone import samples
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here needs the engine and the chain, and takes a while."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            for mark in ("engine", "chain", "slow"):
-                item.add_marker(mark)
 
 
 @dataclass(frozen=True)
@@ -43,44 +34,50 @@ class Built:
 
 
 @pytest.fixture(scope="session")
-def house(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """A new user's machine; at the end nothing that was made in the engine is left."""
-    with machine(tmp_path_factory.mktemp("peer")) as found:
-        yield found
+def shared(lesson: Classroom) -> dict[str, Any]:
+    """The status of the class's localnet."""
+    # Who looks for a workerpool will run a task: the images of the stages are made from now on, beside all else.
+    status = lesson.status
+    with urllib.request.urlopen(f"{status['market']}/workerpoolorders?chainId={status['chain_id']}"):
+        pass
+    return status
 
 
 @pytest.fixture(scope="session")
-def network(house: House) -> Iterator[dict[str, Any]]:
-    """The status of a localnet that stays up for the session."""
-    with localnet(house) as status:
-        # Who looks for a workerpool will run a task: the images of the stages are made from now on, beside all else.
-        with urllib.request.urlopen(f"{status['market']}/workerpoolorders?chainId={status['chain_id']}"):
-            pass
-        yield status
-        house.made |= stages(status)
-
-
-@pytest.fixture(scope="session")
-def ready(network: dict[str, Any]) -> None:
+def ready(shared: dict[str, Any]) -> None:
     """The SMS knows the stages: an app in the JSON form is refused before that."""
     end = time.monotonic() + peer.PATIENCE
-    while not stages(network):
+    while not stages(shared):
         assert time.monotonic() < end
         time.sleep(0.2)
 
 
 @pytest.fixture(scope="session")
-def sdk(house: House) -> Sdk:
-    """The client, as it is on npm."""
-    return Sdk(peer.install(), house.env)
+def developer(lesson: Classroom) -> Person:
+    """Who owns the app and the dataset."""
+    return lesson.person("developer")
 
 
 @pytest.fixture(scope="session")
-def folder(sdk: Sdk, house: House, network: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project of the client's own, into which `creamtea localnet export` has put its files."""
+def customer(lesson: Classroom) -> Person:
+    """Who runs it."""
+    return lesson.person("customer")
+
+
+@pytest.fixture(scope="session")
+def sdk(house: House, developer: Person) -> Sdk:
+    """The client, as it is on npm, told of the class's CA."""
+    return Sdk(peer.install(), {**house.env, "NODE_EXTRA_CA_CERTS": developer.given["ca"]})
+
+
+@pytest.fixture(scope="session")
+def folder(
+    sdk: Sdk, shared: dict[str, Any], developer: Person, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A project of the client's own, with the chain.json that was handed over."""
     place = tmp_path_factory.mktemp("exported")
     sdk.ask(place, "init", "--skip-wallet")
-    assert house.creamtea("localnet", "export", place, "--json").code == 0
+    (place / "chain.json").write_bytes(Path(developer.given["chain"]).read_bytes())
     return place
 
 
@@ -105,29 +102,23 @@ def library(sdk: Sdk, folder: Path) -> Iterator[Library]:
 
 
 @pytest.fixture(scope="session")
-def developer() -> Any:
-    """Who owns the app and the dataset: the wallet of the export."""
-    return account("requester")
-
-
-@pytest.fixture(scope="session")
-def customer() -> Any:
-    """Who runs it."""
-    return account("spare-1")
-
-
-@pytest.fixture(scope="session")
-def chain(network: dict[str, Any], developer: Any) -> Poco:
+def chain(shared: dict[str, Any], developer: Person) -> Poco:
     """The contracts, as the developer signs."""
-    return Poco(network["rpc"], network["hub"], developer, chain_id=network["chain_id"], gas_free=True)
+    return Poco(shared["rpc"], shared["hub"], developer.account, chain_id=shared["chain_id"], gas_free=True)
 
 
 @pytest.fixture(scope="session")
-def built(house: House, network: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Built:
+def built(
+    house: House, shared: dict[str, Any], developer: Person, tmp_path_factory: pytest.TempPathFactory
+) -> Built:
     """The sample, built by creamtea and registered in the JSON form; no secret is pushed."""
-    project = samples.unpack(tmp_path_factory.mktemp("project") / "hello-sgx")
-    image = house.image("peer")
-    words: list[str | Path] = ["--image", image, "--form", "json"]
-    ended = house.onboard(project, *words, workflow="deploy")
+    return build(house, tmp_path_factory.mktemp("project"), *developer.words)
+
+
+def build(house: House, place: Path, *words: str | Path) -> Built:
+    """The sample in a folder, deployed with these words."""
+    project, image = samples.unpack(place / "hello-sgx"), house.image("peer")
+    every = ["--image", image, "--form", "json", *words]
+    ended = house.onboard(project, *every, workflow="deploy")
     assert ended.code == 0, ended.out[-3000:] + ended.err
-    return Built(project, words, str(ended.run().outputs["deploy_app"]["app"]), image)
+    return Built(project, every, str(ended.run().outputs["deploy_app"]["app"]), image)

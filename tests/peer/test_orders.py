@@ -12,15 +12,16 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.classroom import NAME, Person
+from tests.e2e.house import House
 from tests.peer.conftest import Built
-from tests.peer.sdk import KEYS, Library, Refused, Sdk
+from tests.peer.sdk import Library, Refused, Sdk
 from tests.peer.world import dataset, new_app
 from workflows.core.files import write_atomic
-from workflows.iexec import storage, tags, wallet
+from workflows.iexec import storage, tags
 from workflows.iexec.poco import Poco
 
 SALARIES = b"name,role,salary\nAda,engineer,71000\nAlan,engineer,69000\nEdsger,teacher,52000\n"
-THEIRS = ("--keystoredir", "customer", "--password", "localnet")
 TEE = ("--tag", "tee,scone")
 TAG = tags.encode(["tee", "scone"])
 SKIP = (
@@ -31,15 +32,16 @@ NO_RESULT_KEY = "Beneficiary result encryption key is not set in the SMS. Result
 
 
 @pytest.fixture(scope="module")
-def data(sdk: Sdk, folder: Path, network: dict[str, Any], developer: Any) -> str:
+def data(sdk: Sdk, folder: Path, shared: dict[str, Any], developer: Person) -> str:
     """A dataset that the client encrypted and registered; its key is not in the SMS yet."""
-    sdk.ask(folder, "dataset", "init", "--encrypted", *KEYS)
+    mine = developer.keys
+    sdk.ask(folder, "dataset", "init", "--encrypted", *mine)
     (folder / "datasets/original/salaries.csv").write_bytes(SALARIES)
     made = sdk.ask(folder, "dataset", "encrypt")["encryptedFiles"][0]
-    stored = storage.upload(network["ipfs"]["api"], Path(made["encrypted"]))
+    stored = storage.upload(shared["ipfs"]["api"], Path(made["encrypted"]))
     entry = {"owner": developer.address, "name": "salaries", "multiaddr": stored.multiaddr}
     edit(folder / "iexec.json", dataset={**entry, "checksum": made["checksum"]})
-    return str(sdk.ask(folder, "dataset", "deploy", *KEYS)["address"])
+    return str(sdk.ask(folder, "dataset", "deploy", *mine)["address"])
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -59,18 +61,18 @@ def stake(library: Library, who: Any) -> int:
 
 
 def test_a_sale_on_the_market_down_to_the_decrypted_result(
-    sdk: Sdk, folder: Path, library: Library, built: Built, data: str, developer: Any, customer: Any
+    sdk: Sdk, folder: Path, library: Library, built: Built, data: str, developer: Person, customer: Person
 ) -> None:
-    wallet.import_key(customer.key.hex(), "localnet", folder / "customer", simulated=True, work=1 << 12)
-    sell = ("dataset", "publish", data, *TEE, "--app-restrict", built.app, "--price", "2", "--force", *KEYS)
-    offer = ("app", "publish", built.app, "--price", "3", "--volume", "5", "--force", *KEYS)
+    mine, theirs = developer.keys, customer.keys
+    sell = ("dataset", "publish", data, *TEE, "--app-restrict", built.app, "--price", "2", "--force", *mine)
+    offer = ("app", "publish", built.app, "--price", "3", "--volume", "5", "--force", *mine)
     run = (
         "app", "run", built.app, "--dataset", data, *TEE, "--args", "by the client", "--secret", "1=plan",
-        "--encrypt-result", "--force", *THEIRS,
+        "--encrypt-result", "--force", *theirs,
     )  # fmt: skip
     checks = (
-        ("dataset", "check-secret"), ("app", "check-secret", built.app), ("storage", "check", *THEIRS),
-        ("requester", "check-secret", "plan", *THEIRS), ("result", "check-encryption-key", *THEIRS),
+        ("dataset", "check-secret"), ("app", "check-secret", built.app), ("storage", "check", *theirs),
+        ("requester", "check-secret", "plan", *theirs), ("result", "check-encryption-key", *theirs),
     )  # fmt: skip
     none = (
         f"No secret found for dataset {data}", f"No secret found for app {built.app}", "Storage NOT initialized",
@@ -95,19 +97,19 @@ def test_a_sale_on_the_market_down_to_the_decrypted_result(
     sdk.each_told(
         folder,
         {
-            ("dataset", "push-secret", *KEYS): "Secret successfully pushed",
-            ("app", "push-secret", built.app, value, "developer's", *KEYS): "Secret successfully pushed",
+            ("dataset", "push-secret", *mine): "Secret successfully pushed",
+            ("app", "push-secret", built.app, value, "developer's", *mine): "Secret successfully pushed",
             (
                 "requester",
                 "push-secret",
                 "plan",
                 value,
                 "theirs",
-                *THEIRS,
+                *theirs,
             ): 'Secret "plan" successfully pushed',
-            ("storage", "init", *THEIRS): "Storage initialized",
-            ("result", "generate-encryption-keypair", *THEIRS): f"{customer.address}_key.pub",
-            ("account", "deposit", "1", "RLC", *THEIRS): "Deposited 1.0 RLC to your iExec account",
+            ("storage", "init", *theirs): "Storage initialized",
+            ("result", "generate-encryption-keypair", *theirs): f"{customer.address}_key.pub",
+            ("account", "deposit", "1", "RLC", *theirs): "Deposited 1.0 RLC to your iExec account",
         },
     )
 
@@ -115,14 +117,14 @@ def test_a_sale_on_the_market_down_to_the_decrypted_result(
     data_order = sdk.ask(folder, *sell)["orderHash"]
     app_order = sdk.ask(folder, *offer, *TEE)["orderHash"]
     assert f"Request requirements check failed: {NO_RESULT_KEY} {SKIP}" in sdk.told(folder, *run, code=1)
-    sdk.ask(folder, "result", "push-encryption-key", *THEIRS)
+    sdk.ask(folder, "result", "push-encryption-key", *theirs)
     sdk.each_told(folder, dict(zip(checks, found, strict=True)))
     before = stake(library, developer)
 
     # A deal, a task on the localnet's worker, and a result that only the customer's key opens.
     (deal,) = sdk.ask(folder, *run)["deals"]
     task = task_of(library, customer, deal["dealid"])
-    said = sdk.told(folder, "task", "show", task, "--watch", "--download", "result", "--decrypt", *THEIRS)
+    said = sdk.told(folder, "task", "show", task, "--watch", "--download", "result", "--decrypt", *theirs)
     assert "Task status COMPLETED" in said
     with zipfile.ZipFile(folder / "result.zip") as archive:
         assert set(archive.namelist()) == {"report.txt", "computed.json"}
@@ -141,13 +143,13 @@ def test_a_sale_on_the_market_down_to_the_decrypted_result(
         assert shown["deals"]["lastDeals"][0]["requester"] == customer.address
 
     # Nothing is pushed twice; taken off the market, the app cannot be bought by others any more.
-    sdk.ask(folder, "app", "unpublish", built.app, "--force", *KEYS)
+    sdk.ask(folder, "app", "unpublish", built.app, "--force", *mine)
     sdk.each_told(
         folder,
         {
-            ("dataset", "push-secret", *KEYS): f"Secret already exists for {data} and can't be updated",
-            ("storage", "init", *THEIRS): "default storage is already initialized, use --force-update option",
-            ("result", "push-encryption-key", *THEIRS): f"already exists for {customer.address}",
+            ("dataset", "push-secret", *mine): f"Secret already exists for {data} and can't be updated",
+            ("storage", "init", *theirs): "default storage is already initialized, use --force-update option",
+            ("result", "push-encryption-key", *theirs): f"already exists for {customer.address}",
             run: f"No order available for app {built.app}",
         },
         code=1,
@@ -155,40 +157,62 @@ def test_a_sale_on_the_market_down_to_the_decrypted_result(
 
 
 def test_orders_signed_and_filled_from_the_clients_files(
-    sdk: Sdk, folder: Path, library: Library, built: Built, network: dict[str, Any], developer: Any
+    sdk: Sdk, folder: Path, library: Library, built: Built, shared: dict[str, Any], developer: Person
 ) -> None:
+    mine = developer.keys
     asked = {
         "app": built.app, "requester": developer.address, "beneficiary": developer.address,
-        "workerpool": network["workerpool"], "workerpoolmaxprice": str(10**8), "volume": "1", "category": "0",
+        "workerpool": shared["workerpool"], "workerpoolmaxprice": str(10**8), "volume": "1", "category": "0",
         "tag": ["tee", "scone"], "params": {"iexec_args": "filled"},
     }  # fmt: skip
     sold = {"app": built.app, "appprice": "0", "volume": "1"}
     edit(folder / "iexec.json", order={"apporder": sold, "requestorder": asked})
-    said = sdk.told(folder, "order", "sign", "--app", "--request", *KEYS)
+    said = sdk.told(folder, "order", "sign", "--app", "--request", *mine)
     assert f"apporder: App requirements check failed: {MISMATCH}" in said
     edit(folder / "iexec.json", order={"apporder": {**sold, "tag": ["tee", "scone"]}, "requestorder": asked})
-    signed = sdk.ask(folder, "order", "sign", "--app", "--request", *KEYS)
+    signed = sdk.ask(folder, "order", "sign", "--app", "--request", *mine)
     assert signed["apporder"]["tag"] == TAG
 
     (pool,) = library.call(developer, "orderbook.fetchWorkerpoolOrderbook", {"category": 0})["orders"]
-    chain_id = str(network["chain_id"])
+    chain_id = str(shared["chain_id"])
     orders = json.loads((folder / "orders.json").read_text())[chain_id]
     edit(folder / "orders.json", **{chain_id: {**orders, "workerpoolorder": pool["order"]}})
-    said = sdk.told(folder, "order", "fill", "--force", *KEYS)
+    said = sdk.told(folder, "order", "fill", "--force", *mine)
     deal = said[said.index("dealid 0x") + 7 :][:66]
     assert f"1 task successfully purchased with dealid {deal}" in said
     task = task_of(library, developer, deal)
-    said = sdk.told(folder, "task", "show", task, "--watch", "--download", "plain.zip", *KEYS)
+    said = sdk.told(folder, "task", "show", task, "--watch", "--download", "plain.zip", *mine)
     assert "Task status COMPLETED" in said
     with zipfile.ZipFile(folder / "plain.zip") as archive:
         assert archive.read("report.txt").decode().startswith("filled\n")
 
-    assert "apporder is fully consumed" in sdk.told(folder, "order", "fill", "--force", *KEYS, code=1)
+    assert "apporder is fully consumed" in sdk.told(folder, "order", "fill", "--force", *mine, code=1)
+
+
+def test_the_project_that_creamtea_exports_trusts_the_class_by_its_ca(
+    sdk: Sdk, house: House, built: Built, developer: Person, tmp_path: Path
+) -> None:
+    exported = tmp_path / "out"
+    ended = house.creamtea("export", "iexec", exported, "--project", built.project, "--json")
+    assert ended.document()["app"] == built.app
+    assert sdk.ask(exported, "app", "show", *developer.keys)["app"]["owner"] == developer.address
+    sdk.each_told(exported, {("app", "check-secret", built.app): "ecret found", ("info",): "PoCo version"})
+    chain = json.loads((exported / "chain.json").read_text())["chains"][NAME]
+    assert {chain[name][:8] for name in ("host", "resultProxy", "ipfsGateway", "iexecGateway")} == {
+        "https://"
+    }
+    # With the CA of the folder, as the export says; and with none.
+    for ca, code, said in (
+        ("ca.pem", 0, built.app),
+        ("none.pem", 1, "unable to verify the first certificate"),
+    ):
+        other = Sdk(sdk.home, {**sdk.env, "NODE_EXTRA_CA_CERTS": str(exported / ca)})
+        assert said in other.told(exported, "app", "show", *developer.keys, code=code)
 
 
 @pytest.mark.parametrize("form", ["3", "4"])
 def test_an_app_of_the_old_forms_is_refused_as_a_tag_mismatch(
-    sdk: Sdk, folder: Path, library: Library, chain: Poco, developer: Any, form: str
+    sdk: Sdk, folder: Path, library: Library, chain: Poco, developer: Person, form: str
 ) -> None:
     parts = ["aa" * 32, "bb" * 16, "cc" * 32, "python3 /app/app.py"]
     old = new_app(chain, f"of form {form}", "|".join(parts[: int(form)]))
@@ -199,12 +223,12 @@ def test_an_app_of_the_old_forms_is_refused_as_a_tag_mismatch(
     unchecked = library.call(developer, "order.signApporder", order, {"preflightCheck": False})
     assert unchecked["app"] == old
     if form == "4":
-        said = sdk.told(folder, "app", "run", old, *TEE, "--force", *KEYS, code=1)
+        said = sdk.told(folder, "app", "run", old, *TEE, "--force", *developer.keys, code=1)
         assert f"App requirements check failed: {MISMATCH} {SKIP}" in said
 
 
 def test_the_checks_before_a_request_is_signed(
-    library: Library, chain: Poco, developer: Any, customer: Any
+    library: Library, chain: Poco, developer: Person, customer: Person
 ) -> None:
     mine, theirs = new_app(chain, "to be requested"), dataset(chain, "without a key")
 

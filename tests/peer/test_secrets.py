@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from tests.peer.sdk import KEYS, LOCK, Library, Refused, Sdk
+from tests.e2e.classroom import Person
+from tests.peer.sdk import LOCK, Library, Refused, Sdk
 from tests.peer.world import dataset, new_app
 from workflows.core.files import write_atomic
-from workflows.iexec import wallet
 from workflows.iexec.poco import Poco
 from workflows.localnet.genesis import account
 
@@ -161,29 +161,29 @@ def test_a_whitespace_secret_is_taken_like_any_other(library: Library, stranger:
     assert library.call(stranger, "secrets.checkRequesterSecretExists", stranger.address, "blank") is True
 
 
-def test_the_commands_say_what_happened(sdk: Sdk, folder: Path, chain: Poco) -> None:
+def test_the_commands_say_what_happened(
+    sdk: Sdk, folder: Path, chain: Poco, developer: Person, customer: Person
+) -> None:
     mine = new_app(chain, "of the commands")
-    other = wallet.import_key(
-        account("spare-3").key.hex(), "localnet", folder / "others", simulated=True, work=1 << 12
-    )
-    others = ("--keystoredir", "others", "--password", "localnet")
     secret = ("--secret-value", "s3cret")
     assert f"No secret found for app {mine}" in sdk.told(folder, "app", "check-secret", mine)
-    said = sdk.told(folder, "app", "push-secret", mine, *secret, *others, code=1)
+    said = sdk.told(folder, "app", "push-secret", mine, *secret, *customer.keys, code=1)
     assert (
-        f'Command "iexec app push-secret" failed with Error: {NOT_YOURS.format(other.address, mine)}' in said
+        f'Command "iexec app push-secret" failed with Error: {NOT_YOURS.format(customer.address, mine)}'
+        in said
     )
-    assert "Secret successfully pushed" in sdk.told(folder, "app", "push-secret", mine, *secret, *KEYS)
+    assert "Secret successfully pushed" in sdk.told(
+        folder, "app", "push-secret", mine, *secret, *developer.keys
+    )
     assert f"Secret found for app {mine}" in sdk.told(folder, "app", "check-secret", mine)
-    said = sdk.told(folder, "app", "push-secret", mine, *secret, *KEYS, code=1)
+    said = sdk.told(folder, "app", "push-secret", mine, *secret, *developer.keys, code=1)
     assert TAKEN.format(mine) in said
     assert "s3cret" not in said
 
 
-def test_an_sms_that_is_not_there_is_told(sdk: Sdk, folder: Path, tmp_path: Path) -> None:
+def test_an_sms_that_is_not_there_is_told(sdk: Sdk, folder: Path, developer: Person, tmp_path: Path) -> None:
     document = json.loads((folder / "chain.json").read_text())
     document["chains"]["localnet"]["sms"] = {"scone": "http://127.0.0.1:1"}
     write_atomic(tmp_path / "chain.json", json.dumps(document))
-    keys = ("--keystoredir", folder / "keystore", "--password", "localnet")
-    said = sdk.told(tmp_path, "requester", "check-secret", "any", *keys, code=1)
+    said = sdk.told(tmp_path, "requester", "check-secret", "any", *developer.keys, code=1)
     assert "SMS error: Connection to http://127.0.0.1:1 failed with a network error" in said

@@ -11,11 +11,13 @@ import asyncio
 import errno
 import json
 import logging
+import os
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakValueDictionary
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -28,6 +30,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 LOOPBACK: Final = "127.0.0.1"
 PATIENCE = 20.0  # seconds in which a body has to come
+MOST_AT_ONCE: Final = 16  # requests of one client from outside that a server works at; its others wait
+IDLE: Final = 75.0  # seconds that a connection may be open without a whole request; aiohttp has an hour
 HOSTS: Final = frozenset(
     # loopback, then the names that the relay gives the services inside the task network
     {"127.0.0.1", "localhost", "[::1]", "cas", "las", "sms", "ipfs", "worker", "proxy"}
@@ -99,7 +103,10 @@ class HttpService:
         self._door: Door | None = None
         self.port = port
         self.public_port = 0
-        self.app = web.Application(middlewares=[_readable, self._check_host], client_max_size=max_body)
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self.app = web.Application(
+            middlewares=[_readable, self._check_host, self._take_turns], client_max_size=max_body
+        )
 
     @property
     def url(self) -> str:
@@ -117,7 +124,9 @@ class HttpService:
 
     async def start(self) -> None:
         """Listen. Unavailable: not at this address."""
-        runner = web.AppRunner(self.app, access_log=None, logger=log, shutdown_timeout=1.0)
+        runner = web.AppRunner(
+            self.app, access_log=None, logger=log, shutdown_timeout=1.0, keepalive_timeout=IDLE
+        )
         await runner.setup()
         try:
             self.port = await _listen(runner, LOOPBACK, self.port, self._tls)
@@ -138,11 +147,24 @@ class HttpService:
     async def _check_host(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         host = (request.headers.get("Host") or "").lower()
         name = host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0]
-        here = request.transport and request.transport.get_extra_info("sockname")
-        door = None if here and here[:2] == (LOOPBACK, self.port) else self._door
-        if name not in (door.hosts if door else self._hosts):
+        if name not in (door.hosts if (door := self._entered(request)) else self._hosts):
             return web.Response(status=403, text="this server answers to its own names only\n")
         return await handler(request)
+
+    @web.middleware
+    async def _take_turns(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """What one client asks for all at once must not keep the others from being served."""
+        if self._entered(request) is None:
+            return await handler(request)
+        client = request.remote or ""
+        turn = self._turns.setdefault(client, asyncio.Semaphore(MOST_AT_ONCE))
+        async with turn:
+            return await handler(request)
+
+    def _entered(self, request: web.Request) -> Door | None:
+        """The door through which a request came; None on loopback."""
+        here = request.transport and request.transport.get_extra_info("sockname")
+        return None if here and here[:2] == (LOOPBACK, self.port) else self._door
 
 
 async def _listen(runner: web.AppRunner, address: str, port: int, tls: ssl.SSLContext | None) -> int:
@@ -152,7 +174,7 @@ async def _listen(runner: web.AppRunner, address: str, port: int, tls: ssl.SSLCo
     except OSError as error:
         if not port or error.errno != errno.EADDRINUSE:
             raise Unavailable(
-                f"nothing can listen at {address}: {error.strerror}",
+                f"nothing can listen at {address}: {os.strerror(error.errno or 0)}",
                 "Give --listen an address that this machine has.",
                 name="listen",
             ) from None
