@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -17,8 +18,11 @@ from typing import Any, TypeVar
 import pytest
 from web3 import Web3
 
+from tests.chains import running
+from tests.localnet.processes import until
 from workflows.core.events import Event, Noted, TaskChanged
 from workflows.core.failure import Unavailable
+from workflows.iexec.connection import Connection
 from workflows.localnet import genesis
 from workflows.localnet.chain import Chain
 from workflows.localnet.deployment import CATEGORIES, DEPOSIT, FACETS, artifact, facet
@@ -258,6 +262,22 @@ def test_kill_9_leaves_no_anvil_and_loses_nothing(tools: Toolchain, chain: Chain
     receipt = session(tmp_path, tools, lambda chain: web3(chain).eth.get_transaction_receipt(tx), events)
     assert receipt["status"] == 1
     assert not warnings(events)
+
+
+def test_its_log_does_not_grow_for_ever(
+    tools: Toolchain, chain: Chain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workflows.localnet.chain._LONGEST_LOG", 2000)
+    log = tmp_path / "chain" / "anvil.log"
+    with running(tmp_path, tools) as other:
+        poco = Connection(other.rpc)
+        until(lambda: poco.chain_id() and log.with_name("anvil.log.1").exists())
+        kept = log.with_name("anvil.log.1")
+        assert kept.stat().st_size <= 2000 and stat.S_IMODE(kept.stat().st_mode) == 0o600
+        before = log.stat().st_size
+        poco.w3.provider.make_request("eth_gasPrice", [])  # type: ignore[arg-type]
+        until(lambda: b"eth_gasPrice" in log.read_bytes())
+        assert before < 2000 and b"\0" not in log.read_bytes()
 
 
 def test_a_second_localnet_in_the_same_folder_is_refused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import http.client
 import json
 import socket
@@ -17,6 +18,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -109,12 +114,44 @@ def test_a_certificate_of_ones_own_must_be_good_for_every_host(files: tls.Pair, 
         with pytest.raises(Missing, match=f"not good for {host}"):
             own(files, "class.example", host)
     another = tls.client_pair(tmp_path / "clients", "another")
-    for wrong in (tls.Pair(files.certificate, another.key), tls.Pair(tmp_path / "none", files.key)):
-        with pytest.raises(Missing, match="no certificate and its key") as caught:
+    for wrong, said in (
+        (tls.Pair(files.certificate, another.key), "no certificate and its key"),
+        (tls.Pair(tmp_path / "none", files.key), "none cannot be read: No such file"),
+        (tls.Pair(files.certificate, tmp_path / "nokey"), "nokey cannot be read: No such file"),
+    ):
+        with pytest.raises(Missing, match=said) as caught:
             own(wrong, "class.example")
         assert caught.value.name == "tls_files"
     with pytest.raises(Missing, match="names none"):
         own(another, "class.example")
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "said"), [(-9, -1, "it has expired"), (1, 9, "not good before")], ids=["old", "future"]
+)
+def test_a_certificate_of_another_time_is_told_when_it_is_good(
+    first: int, last: int, said: str, tmp_path: Path
+) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "class.example")])
+    today = datetime.datetime.now(datetime.timezone.utc)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(today + datetime.timedelta(days=first))
+        .not_valid_after(today + datetime.timedelta(days=last))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("class.example")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pair = tls.Pair(tmp_path / "c.pem", tmp_path / "k.pem")
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    pair.certificate.write_bytes(made.public_bytes(pem))
+    pair.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
+    with pytest.raises(Missing, match=said):
+        own(pair, "class.example")
 
 
 # The chain for other machines

@@ -124,6 +124,17 @@ def test_what_is_too_large_or_cut_off_leaves_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "incoming").iterdir()) == []
 
 
+def test_a_disk_that_would_be_full_takes_no_more_files(tmp_path: Path) -> None:
+    async def body(storage: Storage, http: aiohttp.ClientSession) -> None:
+        status, answer = await add(storage, http, b"x" * 1024)
+        assert status == 507 and answer[0]["Message"].startswith(
+            "the disk of the localnet has no room for it"
+        )
+
+    on(tmp_path, body, keep_free=1 << 60)
+    assert list((tmp_path / "files").iterdir()) == list((tmp_path / "incoming").iterdir()) == []
+
+
 def test_what_a_killed_process_left_is_swept(tmp_path: Path) -> None:
     (tmp_path / "incoming").mkdir(parents=True)
     (tmp_path / "incoming" / "half").write_bytes(b"x")

@@ -112,7 +112,8 @@ async def _spawn(command: list[str], log: Path, keep: Sequence[int]) -> tuple[su
         if os.getppid() != parent:
             os._exit(1)
 
-    with open(log, "wb", opener=private) as output:
+    log.unlink(missing_ok=True)
+    with open(log, "ab", opener=private) as output:  # at its end, also when `trim` made it shorter
         try:
             child = subprocess.Popen(
                 command,
@@ -151,6 +152,14 @@ async def _end(child: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             child.kill()
             await asyncio.to_thread(child.wait)
+
+
+def trim(log: Path, most: int) -> None:
+    """Empty the log of a child that writes to it once it is longer than this; what was there is kept in `.1`."""
+    if log.stat().st_size > most:
+        with open(log.with_name(f"{log.name}.1"), "wb", opener=private) as kept:
+            kept.write(log.read_bytes()[-most:])
+        os.truncate(log, 0)
 
 
 def _last_words(said: bytes) -> str:

@@ -30,7 +30,7 @@ from workflows.core.events import Event, Noted, TaskChanged, TaskState, now
 from workflows.core.failure import Unavailable
 from workflows.core.files import private, private_dir, write_atomic
 from workflows.localnet import genesis
-from workflows.localnet.anvil import Anvil, Refused
+from workflows.localnet.anvil import Anvil, Refused, trim
 from workflows.localnet.deployment import CHAIN_ID, Account, Deployment
 from workflows.localnet.toolchain import Toolchain
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 _SAVE_EVERY = 2.0  # seconds
 _LOOK_EVERY = 0.1
+_LONGEST_LOG = 1 << 20  # bytes: anvil writes a line for every call
 _MOST_REVIVALS = 3  # within a minute: one that dies again and again is of no use
 _LOCK_PATIENCE = 10.0  # seconds: a killed localnet's anvil may still be writing its state
 
@@ -289,6 +290,7 @@ class Chain:
                 continue
             since = time.monotonic()
             try:
+                await asyncio.to_thread(trim, self._log, _LONGEST_LOG)
                 block = await anvil.rpc("eth_blockNumber")
                 if block != saved_block:
                     await asyncio.to_thread(write_atomic, self._state, await anvil.dump())

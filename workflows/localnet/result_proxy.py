@@ -16,6 +16,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from workflows.core.failure import Failed
 from workflows.iexec.ids import address, enclave_hash, hash32
 from workflows.iexec.records import TaskStatus
 from workflows.iexec.signatures import signer_of
@@ -138,7 +139,10 @@ class ResultProxy(HttpService):
         async def whole() -> AsyncIterator[bytes]:
             yield archive
 
-        added = await self._files.add(whole())
+        try:
+            added = await self._files.add(whole())
+        except Failed as failure:
+            return web.Response(status=507, text=failure.message)
         await asyncio.to_thread(self._record, task, added.cid)
         return web.Response(text=f"/ipfs/{added.cid}")
 

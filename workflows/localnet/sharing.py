@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import ipaddress
+import os
 import re
 import ssl
 from collections.abc import Mapping
@@ -104,6 +105,13 @@ def server_tls(
     try:
         context = tls.server_context(pair, clients=clients)
         lacking = tls.lacking(pair, how.hosts)
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        unread = next((path for path in (pair.certificate, pair.key) if not os.access(path, os.R_OK)), None)
+        raise Missing(
+            f"{unread or error.filename} cannot be read: {os.strerror(error.errno or 0)}",
+            "Give the paths of two PEM files.",
+            name="tls_files",
+        ) from None
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise Missing(
             f"{how.certificate} and {how.key} are no certificate and its key ({type(error).__name__})",

@@ -6,8 +6,10 @@ Files are kept whole under the multihash of their root; nothing is announced to 
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from workflows.iexec import cid
 from workflows.localnet.service import HttpService
 
 MAX_FILE = 4 << 30
+KEEP_FREE = 512 << 20  # bytes of the disk that files may not take: the chain and the SMS are on it as well
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _PIECE = 1 << 20
 _TRUE = ("true", "1", "")
 
@@ -38,15 +42,16 @@ class Added:
 class FileStore:
     """Files by multihash in one folder; a file is there whole or not at all."""
 
-    def __init__(self, directory: Path, max_file: int = MAX_FILE) -> None:
+    def __init__(self, directory: Path, max_file: int = MAX_FILE, keep_free: int = KEEP_FREE) -> None:
         self._files = private_dir(directory / "files")
         self._incoming = private_dir(directory / "incoming")
         self._max_file = max_file
+        self._keep_free = keep_free
         for left_over in self._incoming.iterdir():  # of a process that was killed
             left_over.unlink()
 
     async def add(self, pieces: AsyncIterator[bytes], version: int = 0, *, keep: bool = True) -> Added:
-        """Store a stream. Failed `file_too_large` above the limit; nothing stays then."""
+        """Store a stream. Failed `file_too_large` or `no_room`; nothing stays then."""
         hasher, length = cid.FileHasher(version), 0
         handle, name = tempfile.mkstemp(dir=self._incoming)
         path = Path(name)
@@ -60,6 +65,8 @@ class FileStore:
                             "The localnet's storage does not take more.",
                             name="file_too_large",
                         )
+                    if shutil.disk_usage(self._incoming).free - len(piece) < self._keep_free:
+                        raise _no_room()
                     await asyncio.to_thread(file.write, piece)
                     await asyncio.to_thread(hasher.update, piece)
                 root = await asyncio.to_thread(hasher.cid)
@@ -68,6 +75,10 @@ class FileStore:
             if keep:
                 path.replace(self._files / root.multihash.hex())
                 await asyncio.to_thread(sync_dir, self._files)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise _no_room() from None
+            raise
         finally:
             path.unlink(missing_ok=True)
         return Added(str(root), length, hasher.total())
@@ -85,9 +96,15 @@ class Storage:
     """
 
     def __init__(
-        self, directory: Path, *, api_port: int = 0, gateway_port: int = 0, max_file: int = MAX_FILE
+        self,
+        directory: Path,
+        *,
+        api_port: int = 0,
+        gateway_port: int = 0,
+        max_file: int = MAX_FILE,
+        keep_free: int = KEEP_FREE,
     ) -> None:
-        self.files = FileStore(directory, max_file)
+        self.files = FileStore(directory, max_file, keep_free)
         self.api = HttpService(port=api_port)
         self.gateway = HttpService(port=gateway_port)
         self.api.app.router.add_post("/api/v0/add", self._add)
@@ -122,7 +139,7 @@ class Storage:
             reader = await request.multipart()
             entries = [entry async for entry in self._parts(reader, version, keep=not only_hash)]
         except Failed as error:
-            return _refused(413, error.message)
+            return _refused(507 if error.name == "no_room" else 413, error.message)
         except (ValueError, AssertionError) as error:
             return _refused(400, str(error) or "the request is not multipart/form-data")
         if not entries:
@@ -161,6 +178,14 @@ class Storage:
 async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
     while piece := await part.read_chunk(_PIECE):
         yield piece
+
+
+def _no_room() -> Failed:
+    return Failed(
+        "the disk of the localnet has no room for it",
+        "Who runs the localnet frees some: what nobody needs any more is in storage/files of its folder.",
+        name="no_room",
+    )
 
 
 def _refused(status: int, message: str) -> web.Response:

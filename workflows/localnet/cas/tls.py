@@ -73,8 +73,11 @@ def server_pair(directory: Path, pki: Pki, title: str = "creamtea CAS", hosts: S
 def lacking(pair: Pair, hosts: Sequence[str]) -> str:
     """What a server's certificate is not good for, in words; empty when it serves all these hosts today."""
     certificate = x509.load_pem_x509_certificate(pair.certificate.read_bytes())
-    if certificate.not_valid_after_utc < datetime.datetime.now(datetime.timezone.utc):
+    now = datetime.datetime.now(datetime.timezone.utc)
+    if certificate.not_valid_after_utc < now:
         return f"since {certificate.not_valid_after_utc:%Y-%m-%d}: it has expired"
+    if certificate.not_valid_before_utc > now:
+        return f"before {certificate.not_valid_before_utc:%Y-%m-%d}"
     try:
         named = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
