@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -27,6 +28,8 @@ def main() -> int:
     add_options(parser)
     options = parser.parse_args()
     private_dir(options.state)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every connection takes a file
     try:
         with open(options.state / EVENTS, "w", encoding="utf-8", opener=private) as file:
 

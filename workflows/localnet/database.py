@@ -9,11 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from workflows.core.failure import Failed
 from workflows.core.files import private_dir
+
+VERSION = 1  # of the tables of all databases; 0 is one from before there was a number
 
 
 class Database:
-    """A connection that threads share through a lock; `with db.transaction() as sql:` commits or undoes."""
+    """A connection that threads share through a lock; `with db.transaction() as sql:` commits or undoes.
+
+    Failed `database`: the file is none, is damaged, or is of a newer creamtea.
+    """
 
     def __init__(self, path: Path, schema: str) -> None:
         private_dir(path.parent)
@@ -21,10 +27,22 @@ class Database:
         path.chmod(0o600)
         self._lock = threading.Lock()
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=FULL")
-        self._connection.execute("PRAGMA secure_delete=ON")
-        self._connection.executescript(schema)
+        try:
+            self._prepare(schema)
+        except sqlite3.DatabaseError as error:
+            self._connection.close()
+            raise _unusable(path, str(error)) from None
+
+    def _prepare(self, schema: str) -> None:
+        sql = self._connection
+        (version,) = sql.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise sqlite3.DatabaseError("a newer creamtea wrote it")
+        sql.execute("PRAGMA journal_mode=WAL")
+        sql.execute("PRAGMA synchronous=FULL")
+        sql.execute("PRAGMA secure_delete=ON")
+        sql.executescript(schema)
+        sql.execute(f"PRAGMA user_version={VERSION}")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -58,3 +76,11 @@ class Database:
         """Write everything into the main file and let go of it."""
         with self._lock:
             self._connection.close()
+
+
+def _unusable(path: Path, why: str) -> Failed:
+    return Failed(
+        f"{path} cannot be used: {why}",
+        "Bring back a copy of the whole state folder, use the creamtea that wrote it, or begin a new one.",
+        name="database",
+    )
