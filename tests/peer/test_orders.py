@@ -190,12 +190,16 @@ def test_orders_signed_and_filled_from_the_clients_files(
 
 
 def test_the_project_that_creamtea_exports_trusts_the_class_by_its_ca(
-    sdk: Sdk, house: House, built: Built, developer: Person, tmp_path: Path
+    sdk: Sdk, house: House, built: Built, developer: Person, customer: Person, tmp_path: Path
 ) -> None:
+    words = ("export", "iexec", tmp_path / "out", "--project", built.project, "--json")
+    ended = house.creamtea(*words, "--wallet", customer.given["keystore"])
+    assert ended.document()["error"]["name"] == "wallet"
+    ended = house.creamtea(*words[:-1], "--wallet", developer.given["keystore"])
     exported = tmp_path / "out"
-    ended = house.creamtea("export", "iexec", exported, "--project", built.project, "--json")
-    assert ended.document()["app"] == built.app
-    assert sdk.ask(exported, "app", "show", *developer.keys)["app"]["owner"] == developer.address
+    assert f"cd {exported} && NODE_EXTRA_CA_CERTS=ca.pem iexec app show --keystoredir keystore" in ended.out
+    keys = ("--keystoredir", "keystore", "--password", developer.password)
+    assert sdk.ask(exported, "app", "show", *keys)["app"]["owner"] == developer.address
     sdk.each_told(exported, {("app", "check-secret", built.app): "ecret found", ("info",): "PoCo version"})
     chain = json.loads((exported / "chain.json").read_text())["chains"][NAME]
     assert {chain[name][:8] for name in ("host", "resultProxy", "ipfsGateway", "iexecGateway")} == {
@@ -207,7 +211,7 @@ def test_the_project_that_creamtea_exports_trusts_the_class_by_its_ca(
         ("none.pem", 1, "unable to verify the first certificate"),
     ):
         other = Sdk(sdk.home, {**sdk.env, "NODE_EXTRA_CA_CERTS": str(exported / ca)})
-        assert said in other.told(exported, "app", "show", *developer.keys, code=code)
+        assert said in other.told(exported, "app", "show", *keys, code=code)
 
 
 @pytest.mark.parametrize("form", ["3", "4"])

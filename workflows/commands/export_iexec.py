@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from workflows.iexec.networks import Network
     from workflows.iexec.orders import Order
     from workflows.iexec.records import App, Dataset
+    from workflows.iexec.wallet import Wallet
 
 _KINDS = ("app", "dataset", "workerpool", "request")
 
@@ -60,6 +61,7 @@ class Export(Command):
         ),
         Argument("--project", "the app's folder", metavar="DIR", default="."),
         Argument("--network", "the network it was registered on [the project's]", metavar="NAME"),
+        Argument("--wallet", "the owner's wallet, copied as it is [the keystore's]", metavar="FILE"),
     )
 
     def run(self, options: Mapping[str, Any], emit: Emit) -> Result:
@@ -81,11 +83,12 @@ class Export(Command):
             dataset = chain.dataset(str(known)) if known else None
             for file in (sdk.IEXEC, sdk.CHAIN, sdk.DEPLOYED, sdk.ORDERS):
                 sdk.load(folder / file)  # refused before anything is written
+            wallet = _owners(options["wallet"], app.owner)
             orders = _orders(project, app.address)
             written = Written(_made(folder, project))
             _keys(written, project, place, app.owner, dataset)
             _network(written, place)
-            _wallet(written, place, app.owner)
+            _wallet(written, app.owner, wallet)
             _documents(written, place, app, dataset, orders)
         document = {
             "folder": str(folder),
@@ -104,7 +107,11 @@ class Export(Command):
         yield f"written to {document['folder']}"
         yield from (f"  {name}" for name in (*document["files"], *document["keys"]))
         yield from (f"! {warning}" for warning in document["warnings"])
-        yield f"cd {document['folder']} && iexec app show --keystoredir keystore"
+        trusted = "NODE_EXTRA_CA_CERTS=ca.pem " if "ca.pem" in document["files"] else ""
+        wallet = (
+            " --keystoredir keystore" if any(it.startswith("keystore/") for it in document["keys"]) else ""
+        )
+        yield f"cd {document['folder']} && {trusted}iexec app show{wallet}"
 
 
 def _target(project: Path, given: Any) -> Path:
@@ -223,14 +230,30 @@ def _network(written: Written, place: Network) -> None:
     written.files.append(sdk.CHAIN)
 
 
-def _wallet(written: Written, place: Network, owner: str) -> None:
-    """The owner's wallet, still locked, from the Ethereum keystore; not when it is the localnet's."""
+def _owners(given: Any, owner: str) -> Wallet | None:
+    """The wallet that was asked for; Missing when it is another's."""
+    from workflows.iexec import wallet
+
+    found = wallet.find(str(given)) if given else None
+    if found is not None and found.address != owner:
+        raise Missing(
+            f"{given} is the wallet of {found.address}, and the app is owned by {owner}",
+            "Give the owner's wallet, or leave out --wallet.",
+            name="wallet",
+        )
+    return found
+
+
+def _wallet(written: Written, owner: str, chosen: Wallet | None) -> None:
+    """The owner's wallet, still locked, the one given or from the keystore; not when it is the localnet's."""
     from workflows.iexec import sdk, wallet
 
     if any(one.address == owner for one in wallet.list_wallets(written.folder / sdk.KEYSTORE)):
         return
-    known = [one for one in wallet.list_wallets() if one.address == owner]
+    known = [chosen] if chosen else [one for one in wallet.list_wallets() if one.address == owner]
     if not known:
-        written.warnings.append(f"the wallet of {owner} is not in {wallet.keystore_dir()}: none was copied")
+        written.warnings.append(
+            f"the wallet of {owner} is not in {wallet.keystore_dir()}: none was copied; --wallet FILE names it"
+        )
         return
     written.put(sdk.KEYSTORE / known[0].path.name, known[0].path.read_bytes())
