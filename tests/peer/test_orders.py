@@ -177,6 +177,9 @@ def test_orders_signed_and_filled_from_the_clients_files(
     chain_id = str(shared["chain_id"])
     orders = json.loads((folder / "orders.json").read_text())[chain_id]
     edit(folder / "orders.json", **{chain_id: {**orders, "workerpoolorder": pool["order"]}})
+    poor = sdk.told(folder, "order", "fill", "--force", *mine, code=1)
+    assert "Cost per task (100000000) is greater than requester account stake" in poor
+    sdk.ask(folder, "account", "deposit", "1", "RLC", *mine)
     said = sdk.told(folder, "order", "fill", "--force", *mine)
     deal = said[said.index("dealid 0x") + 7 :][:66]
     assert f"1 task successfully purchased with dealid {deal}" in said

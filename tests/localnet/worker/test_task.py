@@ -111,6 +111,16 @@ def test_the_three_part_form_takes_its_command_from_the_order(world: World) -> N
     assert end["status"] == "COMPLETED" and "result.txt" in world.result_files(task)
 
 
+def test_a_name_that_another_image_has_now_still_runs_the_registered_one(world: World) -> None:
+    """Two people on one engine give their images the same name; an app is what was registered."""
+    image, fingerprint = world.image()
+    app = world.deploy(image, f"{fingerprint}|{COMMAND}")
+    world.engine.tag(world.image()[0], image)
+    task, end, records = world.run(app)
+    assert end["status"] == "COMPLETED", end
+    assert any("is not the one that this engine has under" in line for line in lines(records, "worker"))
+
+
 def test_the_json_form_sets_the_heap(world: World, app: App) -> None:
     mrenclave = world.poco.app(app.address).mrenclave.decode().split("|")[2]  # type: ignore[union-attr]
 

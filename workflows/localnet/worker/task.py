@@ -192,13 +192,17 @@ class Task:
     # -- the image
 
     def _image(self, phases: Phases, order: Order) -> Image:
-        """The app's image under its registered name; its checksum is compared, and the enclave decides.
+        """The registered image if this engine has it, else what is under its name; the enclave decides.
 
-        A worker could lie about the comparison. What protects the data is that another image gets no session,
-        or is refused by its own file shield: so a difference is told and not hidden by refusing here.
+        People who share an engine give their images the same names. A worker could lie about the comparison. What
+        protects the data is that another image gets no session, or is refused by its own file shield: so a
+        difference is told and not hidden by refusing here.
         """
         name, wanted = order.app.multiaddr, order.app.checksum.removeprefix("0x")
-        image = self._room.engine.image(name) or self._room.engine.image(f"sha256:{wanted}")
+        named, registered = self._room.engine.image(name), self._room.engine.image(f"sha256:{wanted}")
+        if registered and named and registered.id != named.id:
+            phases.say(f"the registered image is not the one that this engine has under {name} now")
+        image = registered or named
         if image is None:
             image = self._pull(name)
         known = {image.id.rpartition(":")[2], *(digest.rpartition(":")[2] for digest in image.digests)}
