@@ -217,6 +217,22 @@ def test_the_project_that_creamtea_exports_trusts_the_class_by_its_ca(
         assert said in other.told(exported, "app", "show", *keys, code=code)
 
 
+def test_an_order_that_is_cancelled_is_canceled_on_the_market(
+    library: Library, chain: Poco, developer: Person, ready: None
+) -> None:
+    order = library.call(
+        developer, "order.createApporder", {"app": new_app(chain, "not for sale"), "tag": ["tee", "scone"]}
+    )
+    signed = library.call(developer, "order.signApporder", order)
+    published = library.call(developer, "order.publishApporder", signed)
+    assert library.call(developer, "orderbook.fetchApporder", published)["status"] == "open"
+    library.call(developer, "order.cancelApporder", signed)
+    shown = library.call(developer, "orderbook.fetchApporder", published)
+    assert (shown["status"], shown["remaining"]) == ("canceled", 0)
+    with pytest.raises(Refused, match="already canceled"):
+        library.call(developer, "order.cancelApporder", signed)
+
+
 @pytest.mark.parametrize("form", ["3", "4"])
 def test_an_app_of_the_old_forms_is_refused_as_a_tag_mismatch(
     sdk: Sdk, folder: Path, library: Library, chain: Poco, developer: Person, form: str
