@@ -52,6 +52,7 @@ HERE = "127.0.0.2"  # another machine's address, as far as the localnet knows
     [
         ({"listen": HERE}, "--host NAME"),
         ({"host": ["a.example"]}, "--listen ADDRESS"),
+        ({"tls_ca": "c.pem"}, "--listen ADDRESS"),
         ({"tls_cert": "c.pem"}, "--listen ADDRESS"),
         ({"listen": "a.example", "host": ["a.example"]}, "IP address"),
         ({"listen": HERE, "host": ["a.example:443"]}, "without a port"),
@@ -363,6 +364,30 @@ def test_each_folder_gets_a_wallet_of_its_own_and_keeps_it(lesson: Class, tmp_pa
     (tmp_path / "ben" / "password").unlink()
     with pytest.raises(Missing, match="belong together"):
         export(lesson.status, tmp_path / "ben")
+
+
+@on_chain
+def test_the_ca_of_a_certificate_of_ones_own_is_handed_over(tools: Any, tmp_path: Path) -> None:
+    school = development_pki(tmp_path / "school")
+    pair = tls.server_pair(tmp_path / "own", school, "school", (HERE,))
+    (tmp_path / "ca.pem").write_text(school.root_pem)
+    options = {
+        "listen": HERE, "host": [HERE], "tls_cert": pair.certificate, "tls_key": pair.key,
+        "tls_ca": tmp_path / "ca.pem",
+    }  # fmt: skip
+    how = sharing(options)
+    assert how is not None
+    with client.join(tmp_path / "class", lambda _: None, words=how.words) as lease:
+        files = export(lease.document, tmp_path / "ann")
+        assert Path(files["ca"]).read_text() == school.root_pem
+        network = networks.load(files["network"])
+        assert web.request("GET", f"{network.sms['scone']}/version").status == 200
+        client.stop(tmp_path / "class")
+    (tmp_path / "ca.pem").write_text("no certificate")
+    with pytest.raises(Missing, match="no CA certificate"):
+        sharing(options)
+    with pytest.raises(Missing, match="belongs to --tls-cert"):
+        sharing({**options, "tls_cert": None, "tls_key": None})
 
 
 @on_chain

@@ -32,6 +32,7 @@ class Localnet(Command):
         Argument("--host", "up: a name or address that others use for it; may be repeated", metavar="NAME", many=True),
         Argument("--tls-cert", "a certificate for these names; one is made without it", metavar="FILE"),
         Argument("--tls-key", "its private key", metavar="FILE"),
+        Argument("--tls-ca", "the CA of that certificate, for export, where others do not know it", metavar="FILE"),
     )  # fmt: skip
 
     def run(self, options: Mapping[str, Any], emit: Emit) -> Result:

@@ -69,7 +69,7 @@ def _wallet(document: Mapping[str, Any], folder: Path) -> dict[str, str | None]:
 
 
 def _description(document: Mapping[str, Any], folder: Path) -> dict[str, str | None]:
-    """Write network.toml, and ca.pem where its servers' certificate is one that we made."""
+    """Write network.toml, and ca.pem where others have to be told which CA to trust for its servers."""
     import tomlkit
 
     shared = document.get("public")
@@ -95,8 +95,8 @@ def _description(document: Mapping[str, Any], folder: Path) -> dict[str, str | N
         "registries": dict(document["registries"]),
         "sms": {"scone": shared["sms"]},
     }
-    ours = not shared["own_certificate"]
-    pems = {"root": root, **({"ca": root} if ours else {})}
+    trusted = Path(shared["ca"]).read_text(encoding="ascii") if shared["ca"] else None
+    pems = {"root": root, **({"ca": trusted} if trusted else {})}
     content = tomlkit.document()
     content.add(
         tomlkit.comment("A network for creamtea: run --network FILE, or put it into your networks.toml.")
@@ -113,9 +113,9 @@ def _description(document: Mapping[str, Any], folder: Path) -> dict[str, str | N
     content.add(_name(host), whole)
     path, ca = folder / "network.toml", folder / "ca.pem"
     write_atomic(path, tomlkit.dumps(content), 0o644)
-    if ours:
-        write_atomic(ca, root, 0o644)
-    return {"network": str(path), "ca": str(ca) if ours else None}
+    if trusted:
+        write_atomic(ca, trusted, 0o644)
+    return {"network": str(path), "ca": str(ca) if trusted else None}
 
 
 def _name(host: str) -> str:

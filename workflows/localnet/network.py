@@ -235,6 +235,7 @@ class Localnet:
                 "listen": self._sharing.listen,
                 "hosts": list(self._sharing.hosts),
                 "own_certificate": self._sharing.certificate is not None,
+                "ca": self._ca(self._sharing),
                 "rpc": rpc.public_url,
                 "sms": sms.public_url,
                 "cas": cas.api.public_url,
@@ -246,6 +247,11 @@ class Localnet:
         )
         self._told = True
         write_atomic(self._state / "status.json", _json(self.document))
+
+    def _ca(self, how: Sharing) -> str | None:
+        """The file of the CA that others have to trust; None where they know it already."""
+        own = how.ca if how.certificate else self._state / "keys" / "root.pem"
+        return str(own) if own else None
 
     def _place(self, name: str, server: HttpService, tls: ssl.SSLContext | None = None) -> None:
         """Give a server the port that it had last, and the door for others, with `tls` instead of the usual one."""

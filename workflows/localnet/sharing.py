@@ -28,13 +28,15 @@ _NAME = re.compile(r"(?=.{1,253}\Z)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-
 class Sharing:
     """`listen` is an IP address of this machine, `hosts` names or addresses, the first of them in the URLs.
 
-    `certificate` and `key` are PEM files, both or neither.
+    `certificate` and `key` are PEM files, both or neither; `ca` is what others have to trust for them, if they
+    do not do so already.
     """
 
     listen: str
     hosts: tuple[str, ...]
     certificate: Path | None = None
     key: Path | None = None
+    ca: Path | None = None
 
     @property
     def words(self) -> list[str]:
@@ -42,7 +44,9 @@ class Sharing:
         found = ["--listen", self.listen]
         for host in self.hosts:
             found += ["--host", host]
-        for option, path in (("--tls-cert", self.certificate), ("--tls-key", self.key)):
+        for option, path in (
+            ("--tls-cert", self.certificate), ("--tls-key", self.key), ("--tls-ca", self.ca),
+        ):  # fmt: skip
             found += [option, str(path)] if path else []
         return found
 
@@ -53,20 +57,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", action="append", default=[])
     parser.add_argument("--tls-cert")
     parser.add_argument("--tls-key")
+    parser.add_argument("--tls-ca")
 
 
 def sharing(options: Mapping[str, Any]) -> Sharing | None:
-    """What `listen`, `host`, `tls_cert` and `tls_key` ask for; None where nobody is let in.
+    """What `listen`, `host`, `tls_cert`, `tls_key` and `tls_ca` ask for; None where nobody is let in.
 
     Missing says which of them is wanting or wrong.
     """
     listen, hosts = options.get("listen"), tuple(options.get("host") or ())
     files = [options.get("tls_cert"), options.get("tls_key")]
+    ca = options.get("tls_ca")
     if not listen:
-        if hosts or any(files):
-            raise _usage(
-                "--host, --tls-cert and --tls-key are for a localnet that others reach: --listen ADDRESS"
-            )
+        if hosts or any(files) or ca:
+            raise _usage("--host and --tls-… are for a localnet that others reach: --listen ADDRESS")
         return None
     try:
         address = str(ipaddress.ip_address(listen))
@@ -79,10 +83,14 @@ def sharing(options: Mapping[str, Any]) -> Sharing | None:
     names = tuple(dict.fromkeys(_host(host) for host in hosts))
     if any(files) and not all(files):
         raise _usage("--tls-cert and --tls-key belong together")
-    paths = [Path(str(file)).expanduser().resolve() if file else None for file in files]
+    if ca and not any(files):
+        raise _usage("--tls-ca belongs to --tls-cert: the localnet's own certificate has the localnet's root")
+    paths = [Path(str(file)).expanduser().resolve() if file else None for file in (*files, ca)]
     found = Sharing(address, names, *paths)
     if found.certificate:
         server_tls(found)
+    if found.ca:
+        _check_ca(found.ca)
     return found
 
 
@@ -125,6 +133,17 @@ def server_tls(
             name="tls_files",
         )
     return context
+
+
+def _check_ca(path: Path) -> None:
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:
+        raise Missing(
+            f"{path} is no CA certificate ({type(error).__name__})",
+            "Give the PEM file of the CA that signed --tls-cert, or leave it out where others know that CA.",
+            name="tls_files",
+        ) from None
 
 
 def _host(text: str) -> str:
