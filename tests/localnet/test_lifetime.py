@@ -155,6 +155,15 @@ def test_a_second_process_in_the_same_folder_leaves_the_first_alone(state: Path)
         assert client.status(state) is not None
 
 
+def test_a_disk_without_room_for_what_it_tells_ends_nothing(state: Path) -> None:
+    state.mkdir()
+    (state / client.EVENTS).symlink_to("/dev/full")
+    process = subprocess.Popen([sys.executable, "-m", "workflows.localnet", "--state", str(state)])
+    until(lambda: process.poll() is not None or client.status(state) is not None)
+    process.terminate()
+    assert process.wait() == 0
+
+
 def test_neither_a_proxy_nor_the_projects_own_modules_come_in_between(
     state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from workflows.core.events import Event, to_json
 from workflows.core.failure import Failed
-from workflows.core.files import private, private_dir, write_atomic
+from workflows.core.files import append_line, private, private_dir, write_atomic
 from workflows.localnet.client import ENDED, EVENTS
 from workflows.localnet.network import Localnet
 from workflows.localnet.sharing import add_options, sharing
@@ -30,14 +30,15 @@ def main() -> int:
     private_dir(options.state)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # every connection takes a file
+    events = options.state / EVENTS
+
+    def emit(event: Event) -> None:
+        with contextlib.suppress(OSError):  # a full disk must not end what was being told
+            append_line(events, to_json(event).encode())
+
     try:
-        with open(options.state / EVENTS, "w", encoding="utf-8", opener=private) as file:
-
-            def emit(event: Event) -> None:
-                file.write(to_json(event) + "\n")
-                file.flush()
-
-            return asyncio.run(_serve(options.state, Localnet(options.state, emit, sharing(vars(options)))))
+        open(events, "w", opener=private).close()
+        return asyncio.run(_serve(options.state, Localnet(options.state, emit, sharing(vars(options)))))
     except Failed as failure:
         print(f"{failure.message}. {failure.hint}", file=sys.stderr)
         return failure.exit_code

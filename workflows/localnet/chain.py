@@ -270,7 +270,7 @@ class Chain:
 
     async def _tend(self) -> None:
         """Save what is new every two seconds; start an anvil that died again."""
-        saved_block, since = "", time.monotonic()
+        saved_block, since, told = "", time.monotonic(), False
         while True:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), _LOOK_EVERY)
@@ -294,10 +294,14 @@ class Chain:
                 block = await anvil.rpc("eth_blockNumber")
                 if block != saved_block:
                     await asyncio.to_thread(write_atomic, self._state, await anvil.dump())
-                    saved_block = block
+                    saved_block, told = block, False
             except (Unavailable, OSError) as failure:
-                if anvil.running:
-                    self._warn(f"The chain's state could not be saved: {failure}")
+                if anvil.running and not told:
+                    self._warn(
+                        f"The chain's state could not be saved: {failure}",
+                        "It is tried again every two seconds; until then a crash loses what is new.",
+                    )
+                    told = True
 
     async def _revive(self, dead: Anvil) -> None:
         """Another anvil on the same port, from the last saved state. Unavailable: there is none to be had."""
