@@ -58,9 +58,8 @@ class LiveRun:
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
-        steps, self.ctx = prepare(options)
+        steps, self.ctx = prepare(options, interactive=True)
         self.steps: Sequence[Step] = steps
-        self.ctx.interactive = True
         self.title = clean(f"{self.ctx.project.name} ▸ {options.workflow}")
         self.log_dir: Path | None = self.ctx.run_dir
         self.exit_code = 0

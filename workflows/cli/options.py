@@ -93,6 +93,7 @@ def _with_given(options: argparse.Namespace) -> argparse.Namespace:
         for name, value in vars(options).items()
         if name in known and value is not None
     }
+    options.typed = frozenset(options.given)
     return options
 
 

@@ -47,11 +47,10 @@ def _run(options: argparse.Namespace) -> int:
     from workflows.core.record import Recorder
 
     agreed(options)
-    steps, ctx = prepare(options)
     ask = asks(options)
     if options.workflow == "demo":
         ask, options.yes = False, True
-    ctx.interactive = ask
+    steps, ctx = prepare(options, interactive=ask)
     printer = (
         JsonPrinter(sys.stdout) if options.json else PlainPrinter(sys.stdout, steps, verbose=options.verbose)
     )

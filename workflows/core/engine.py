@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-from workflows.core import events
+from workflows.core import events, outside
 from workflows.core.catalog import position
 from workflows.core.events import Asked, Event, Lines, Noted, RunEnded, RunStarted, StepEnded, StepStarted
 from workflows.core.failure import Cancelled, Failed, Missing
@@ -66,11 +66,18 @@ class Engine:
         self._step: str | None = None
         self._waited = 0.0  # seconds that a person was asked
 
+    def foresee(self, *, start: str = "", only: str = "") -> None:
+        """Missing, before anything is done, when a file that is named cannot be used and nobody can be asked."""
+        for _, wrong in self._foreseen(*self._bounds(start, only)):
+            if not self.ctx.interactive:
+                raise _unusable(wrong)
+
     def run(self, *, start: str = "", only: str = "", force: bool = False) -> int:
         """All steps, or from `start`, or `only` one; `force` does again what is done. The exit code."""
         began = self._worked()
         ctx = self.ctx
         first, last = self._bounds(start, only)
+        self._named()
         if network := self._value_so_far("network"):
             ctx.values.setdefault("network", network)  # steps before the one that asks for it look there too
         for step in self.steps[:first]:
@@ -87,6 +94,9 @@ class Engine:
             )
             if ctx.journal.notice:
                 self._emit(Noted(level="warning", text=ctx.journal.notice))
+            for step, wrong in self._foreseen(first, last):
+                text = f"{wrong.field.label}: {wrong.problem}"
+                self._emit(Noted(level="warning", text=text, hint=f"the step {step.title} will ask for it"))
             for step in self.steps[:first]:
                 self._recall(step)
             index = first
@@ -122,6 +132,15 @@ class Engine:
             index = position(self.steps, only)
             return index, index + 1
         return (position(self.steps, start) if start else 0), len(self.steps)
+
+    def _foreseen(self, first: int, last: int) -> Iterator[tuple[Step, Filled]]:
+        """The files that a step would refuse when its turn comes."""
+        for step in self.steps[first:last]:
+            for field in visible(step.fields, self.ctx):
+                if field.kind == "path" and not callable(field.default):
+                    filled = self._judge(field, *self._resolve(field))
+                    if filled.problem and filled.source in ("flag", "environment", "manifest"):
+                        yield step, filled
 
     def _recall(self, step: Step) -> None:
         """Values of a step before the first one that runs."""
@@ -238,22 +257,16 @@ class Engine:
         while True:
             with self._asking():
                 answers = self.answers.fill(step, form)
-            form = [
-                self._judge(filled.field, answers.get(filled.field.name, filled.value), "asked")
-                for filled in form
-            ]
+            form = [self._answered(filled, answers.get(filled.field.name, filled.value)) for filled in form]
             wrong = next((filled for filled in form if filled.problem), None)
             if wrong is None:
                 break
             if not self.ctx.interactive:
-                without = "" if wrong.field.required else f"; {wrong.field.flag} '' goes on without"
-                raise Missing(
-                    f"{wrong.field.label}: {wrong.problem}",
-                    f"give {wrong.field.flag} or set {wrong.field.variable}{without}",
-                    name="missing",
-                )
+                raise _unusable(wrong)
         for filled in form:
             self.ctx.values[filled.field.name] = filled.value
+            if filled.field.manifest and filled.source == "asked":
+                outside.remember(filled.field, filled.value, self.ctx.project)
         self._keep(step, tried=False)
 
     def _keep(self, step: Step, *, tried: bool) -> None:
@@ -269,11 +282,23 @@ class Engine:
             form.append(self._judge(field, value, source))
         return form
 
+    def _answered(self, filled: Filled, value: Any) -> Filled:
+        """What the face says of a field; what it took from the manifest as it was is still nobody's word."""
+        same = filled.source == "manifest" and value == filled.value
+        return self._judge(filled.field, value, "manifest" if same else "asked")
+
     def _judge(self, field: Field, value: Any, source: Source) -> Filled:
         try:
-            return Filled(field, field.parse(value, self.ctx), source)
+            parsed = field.parse(value, self.ctx)
         except ValueError as error:
             return Filled(field, value, source, clean(str(error)))
+        strange = outside.unnamed(field, parsed, self.ctx.project) if source == "manifest" else ()
+        if not strange:
+            return Filled(field, parsed, source)
+        if self.ctx.interactive:  # a person who wants it writes it: nobody takes it over with Enter
+            parsed = outside.without(field, parsed, self.ctx.project)
+        why = "is outside of this project, and only creamtea.toml names it: name it yourself if it is to be used"
+        return Filled(field, parsed, source, clean(f"{strange[0]} {why}"))
 
     def _resolve(self, field: Field) -> tuple[Any, Source]:
         if self._given.get(field.name) is not None:
@@ -287,6 +312,14 @@ class Engine:
         if (initial := field.initial(self.ctx)) is not None:
             return initial, "default"
         return None, "none"
+
+    def _named(self) -> None:
+        """Remember which files outside of the project the person named, with flags or in the environment."""
+        for field in (field for step in self.steps for field in step.fields if field.manifest):
+            value = self._given.get(field.name) or self._environ.get(field.variable)
+            if field.names_file(value):
+                with contextlib.suppress(ValueError):  # told when its step comes
+                    outside.remember(field, field.parse(value, self.ctx), self.ctx.project)
 
     def _value_so_far(self, name: str) -> str | None:
         value = self._given.get(name) or self._environ.get("CREAMTEA_" + name.upper())
@@ -339,6 +372,16 @@ def _answered(asked: Asked, answer: Any) -> Noted:
     else:
         told = clean(str(answer or "")) or "nothing"
     return Noted(text=f"answered: {told}", answer=told)
+
+
+def _unusable(wrong: Filled) -> Missing:
+    """Nobody can be asked for another value."""
+    without = "" if wrong.field.required else f"; {wrong.field.flag} '' goes on without"
+    return Missing(
+        f"{wrong.field.label}: {wrong.problem}",
+        f"give {wrong.field.flag} or set {wrong.field.variable}{without}",
+        name="missing",
+    )
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
