@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pty
 import stat
@@ -221,8 +222,6 @@ def test_the_audit_of_orders_and_what_mends_it(town: Town, value: Path, tmp_path
 
 
 def test_orders_of_a_file_and_of_a_damaged_one(town: Town, tmp_path: Path) -> None:
-    import json
-
     path = tmp_path / "theirs.json"
     path.write_text(json.dumps([town.signed(DatasetOrder).to_json()]))
     code, document = town.secrets("audit", "--dataset", town.dataset, "--orders", path)
@@ -354,7 +353,7 @@ def test_a_person_types_the_value_and_nobody_sees_it(town: Town) -> None:
         words = ["secrets", "push", "app-secret", "--project", str(town.project)]
         os.execv(sys.executable, [sys.executable, "-c", CODE, *words])
     seen = b""
-    for question, answer in ((b"not shown): ", VALUE), (b"[y/N]", "y")):
+    for question, answer in ((b"not shown): ", VALUE), (b"the same again", VALUE), (b"[y/N]", "y")):
         while question not in seen:
             seen += os.read(terminal, 4096)
         os.write(terminal, answer.encode() + b"\n")
@@ -374,3 +373,108 @@ def test_no_option_takes_a_value_and_all_kinds_are_in_the_help() -> None:
     flags = {argument.name for argument in Secrets.arguments}
     assert not flags & {"--value", "--secret", "--secret-value", "value"}
     assert all(kind in (Secrets.__doc__ or "") for kind in KINDS)
+
+
+def test_a_damaged_ledger_is_told_before_a_value_is_gone_for_ever(town: Town, value: Path) -> None:
+    assert town.secrets("push", "requester-secret", "--name", "pin", "--from", value, "--yes")[0] == 0
+    town.ledger.write_text("garbage\n" + town.ledger.read_text())
+    code, document = town.secrets("push", "app-secret", "--from", value, "--yes")
+    assert code == 1 and document["error"]["name"] == "ledger" and not town.is_set("app-secret")
+
+
+def test_without_the_key_of_its_commitments_the_ledger_tells_nothing_wrong(town: Town, value: Path) -> None:
+    town.ran(app_secret_file=str(value))
+    assert town.secrets("push", "app-secret", "--from", value, "--yes")[0] == 0
+    key = town.ledger.with_name("commitment.key")
+    kept = key.read_bytes()
+    key.unlink()
+    code, document = town.secrets("audit")
+    assert code == 1 and document["error"]["name"] == "commitment_key"
+    assert "pushed.jsonl" in document["error"]["hint"] and not key.exists()
+    key.write_bytes(kept)
+    assert town.secrets("audit")[0] == 0
+    key.unlink()
+    town.ledger.unlink()  # as told
+    assert town.secrets("audit")[0] == 0
+
+
+def test_a_push_whose_answer_was_lost_is_told_when_it_is_tried_again(
+    town: Town, value: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from workflows.core.failure import Unavailable
+    from workflows.iexec.sms import Sms
+
+    push = Sms.push_app_secret
+
+    def deaf(self: Sms, owner: str, text: str) -> None:
+        push(self, owner, text)
+        raise Unavailable("no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Sms, "push_app_secret", deaf)
+        assert town.secrets("push", "app-secret", "--from", value, "--yes")[0] == 3
+    code, document = town.secrets("push", "app-secret", "--from", value, "--yes")
+    assert code == 1 and "may well be this value" in document["error"]["message"]
+    code, document = town.secrets("check", "app-secret", "--from", value)
+    assert (code, document["same"], document["confirmed"]) == (0, True, False)
+    assert town.capsys is not None
+    assert main(["secrets", "check", "app-secret", "--project", str(town.project)]) == 0
+    assert "never said that it came" in town.capsys.readouterr().out
+    value.write_text("another")
+    code, document = town.secrets("push", "app-secret", "--from", value, "--yes")
+    assert code == 1 and "another value" in document["error"]["message"]
+
+
+def test_what_nobody_sees_in_a_value_is_told_before_it_is_for_ever(town: Town, value: Path) -> None:
+    value.write_bytes(b"\xef\xbb\xbfpin \n")
+    assert town.capsys is not None
+    words = ["secrets", "push", "app-secret", "--from", str(value), "--project", str(town.project)]
+    assert main(words) == 2
+    told = town.capsys.readouterr().err
+    assert "byte order mark" in told and "ends with blanks" in told
+
+
+def test_standard_input_that_is_closed(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    code, document = town.secrets("push", "app-secret", "--from", "-", "--yes")
+    assert code == 2 and "standard input" in document["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["check"], "which kind"), (["push"], "which kind"), (["check", "bogus"], "no kind of secret"),
+        (["cancel"], "which order"), (["list", "bogus"], "takes no"),
+        (["audit", "dataset-key"], "takes no"), (["check", "app-secret", "--name", "x"], "no name of its own"),
+        (["check", "requester-secret", "--name", "../x"], "cannot be the name"),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
+)  # fmt: skip
+def test_words_that_mean_nothing_are_told_before_any_network_is_asked(
+    words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["secrets", *words, "--json", "--project", str(tmp_path)]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert told in error["message"] and error["hint"]
+
+
+def test_a_name_that_is_asked_for_comes_before_the_value(town: Town, value: Path) -> None:
+    code, document = town.secrets("push", "requester-secret", "--from", "/nonexistent", "--yes")
+    assert code == 2 and "name" in document["error"]["message"]
+
+
+def test_a_value_that_is_typed_twice_and_differs_is_not_sent(town: Town) -> None:
+    from workflows.core.events import Asked
+    from workflows.core.failure import Failed
+
+    typed = iter(["hunter2", "hunter3"])
+    command = Secrets()
+    options = parse_command(command, ["push", "app-secret", "--project", str(town.project)])
+
+    def answer(asked: Asked) -> str:
+        assert asked.kind == "secret"
+        return next(typed)
+
+    with pytest.raises(Failed, match="differ"):
+        command.run(options, lambda _: None, answer)
+    assert not town.is_set("app-secret") and not town.ledger.exists()

@@ -104,6 +104,9 @@ def test_a_row_tells_who_may_read_until_when_and_whether_it_can_change() -> None
     assert "1 RLC each" in second["sentence"]
     assert "used up, cancelled" in told["until"]
     assert names(found) == [] and names(found, "know") == ["many_orders"]
+    assert only(found, "many_orders").text.endswith("for any requester")
+    mine = (data(requesterrestrict=ME), data(requesterrestrict=ME, left=2))
+    assert "any requester" not in only(seen(facts(*mine), KEY), "many_orders").text
 
 
 def test_a_changed_app_without_the_secret_of_the_one_before_is_warned_of() -> None:
@@ -241,6 +244,8 @@ def test_a_push_without_an_answer_and_one_that_is_gone() -> None:
     found = seen(facts(pushes=(push(CODE, outcome="sent"),)), CODE)
     assert names(found, "know") == ["no_receipt"] and names(found) == []
     assert names(seen(facts(pushes=(push(CODE),)))) == ["gone"]
+    lost = seen(facts(pushes=(push(CODE, outcome="sent"),)))
+    assert names(lost, "know") == ["never_came"] and names(lost) == []
 
 
 def test_a_file_that_cannot_be_pushed() -> None:

@@ -111,6 +111,15 @@ def test_the_sdk_s_pair_of_the_project_is_the_one_that_is_pushed(town: Town) -> 
     assert keyring.ledger(ctx).holds(world.sms(ctx).url, keyring.result_place(ctx), keys.sms_value(pair))
 
 
+def test_what_nobody_sees_in_a_value_is_told_before_it_is_sent(town: Town, tmp_path: Path) -> None:
+    file = tmp_path / "secret"
+    file.write_bytes(b"\xef\xbb\xbfpin\n")
+    events = run(begin(town, app_secret_file=str(file), encrypt_result=False))
+    told = next(at for at, one in enumerate(events) if "byte order mark" in str(getattr(one, "text", "")))
+    asked = next(at for at, one in enumerate(events) if isinstance(one, Asked))
+    assert told < asked
+
+
 def test_an_app_secret_is_the_first_one_for_ever(town: Town, tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text("first")

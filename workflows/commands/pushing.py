@@ -17,28 +17,33 @@ from workflows.steps import keyring, world
 if TYPE_CHECKING:
     from workflows.core.step import Context
     from workflows.iexec.secrets.kinds import Kind, Secret
+    from workflows.iexec.secrets.ledger import Push
     from workflows.iexec.sms import Sms
 
 
 def push(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Result]:
     """Push one secret, once all that can be known beforehand is right and the person agreed."""
-    from workflows.iexec.secrets import service
+    from workflows.iexec.secrets import service, values
 
     place = yield from place_of(ctx, options)
     asked = inventory.sms(ctx, options["framework"])
     _serves(asked.framework(), options["framework"])
     account = yield from world.unlock(ctx)
     _may(ctx, place, account.address)
+    book = keyring.ledger(ctx)
+    last = book.last(asked.url, place)  # one that cannot be read is told now, not when the value is gone
     there = service.is_set(asked, place)
     at_hand = options["from"] or inventory.project_key(ctx, place.owner)
     if there and place.kind.forever and not at_hand:  # nobody types a value in vain
-        raise _exists(place)
+        raise _exists(place, last)
     value, pair = yield from _value(ctx, place, options)
-    book = keyring.ledger(ctx)
-    if there and book.holds(asked.url, place, value):
+    same = last is not None and last.commitment == book.commitment(place, value)
+    if there and same and last is not None and last.outcome == "stored":
         return _pushed(ctx, asked, place, pair, pushed=False, replaced=False)
     if there and (place.kind.forever or not options["replace"]):
-        raise _exists(place)
+        raise _exists(place, last, same=same)
+    for oddity in values.oddities(value):
+        yield Noted(level="warning", text=f"look at the value: {oddity}, and is sent as it is")
     yield from _before(ctx, place, book, there)
     question = f"{'Replace' if there else 'Push'} the {place.title} of {shorten(place.owner)}?"
     if not (yield Asked(field="push", question=question, kind="confirm")):
@@ -66,11 +71,13 @@ def cancel(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Re
     """End an order that is known here: what is left of its volume can be matched no more."""
     found = inventory.take(ctx, options).facts.orders
     wanted = str(options.get("kind") or "").lower()
-    known = next((one for one in found if wanted and one.hash == wanted), None)
+    known = next(
+        (one for one in found if wanted in (one.hash, shorten(one.hash))), None
+    )  # as it is shown, too
     if known is None:
         raise Missing(
-            f"no order {wanted[:80] or 'hash'!r} is known here", "creamtea secrets list --json names them; give "
-            "--orders FILE if it is in another file", name="no_order",
+            f"no order {wanted[:80]!r} is known here", "creamtea secrets list names them; give --orders FILE if it is "
+            "in another file", name="no_order",
         )  # fmt: skip
     yield from world.unlock(ctx)
     document = {
@@ -117,14 +124,23 @@ def _may(ctx: Context, place: Secret, signer: str) -> None:
         )
 
 
-def _exists(place: Secret) -> Failed:
-    if place.kind.forever:
-        text, hint = "and it can never be changed or read back", place.kind.change
+def _exists(place: Secret, last: Push | None, *, same: bool | None = None) -> Failed:
+    """What is in the way. `last`: what was pushed there from here; `same`: whether that was this value."""
+    there = f"the SMS has the {place.title} of {place.owner} already"
+    if last is None:
+        known = "not from here, as far as this machine knows"
+    elif last.outcome == "sent":
+        what = "it may well be this value" if same else "another value" if same is False else "a value"
+        known = f"{what}{':' * bool(same)} sent from here on {last.at[:10]} without an answer"
     else:
-        text, hint = "and nothing says that it is this value", "replace it with --replace"
-    return Failed(
-        f"the SMS has the {place.title} of {place.owner} already, {text}", hint, name="secret_exists"
-    )
+        known = f"{'another value, ' * (same is False)}pushed from here on {last.at[:10]}"
+    if place.kind.forever:
+        return Failed(
+            f"{there}, {known}; it can never be changed or read back",
+            f"{place.kind.change.removeprefix('never: ')}; creamtea secrets check --from FILE compares",
+            name="secret_exists",
+        )
+    return Failed(f"{there}, {known}", "replace it with --replace", name="secret_exists")
 
 
 def _before(ctx: Context, place: Secret, book: Any, there: bool) -> Generator[Event, Any, None]:
@@ -134,10 +150,10 @@ def _before(ctx: Context, place: Secret, book: Any, there: bool) -> Generator[Ev
     if kind.forever:
         yield Noted(
             level="warning",
-            text=f"{kind.title} of {place.owner}: for ever, it can never be changed, read back or deleted",
+            text=f"{place.title} of {place.owner}: for ever, it can never be changed, read back or deleted",
         )
     else:
-        yield Noted(text=f"{kind.title} of {place.owner}: {kind.change}")
+        yield Noted(text=f"{place.title} of {place.owner}: {kind.change}")
     if kind.slot == "web2" and place.name != place.name.lower():
         yield Noted(level="warning", text=f"the SMS keeps the name in lower case: {place.name.lower()}")
     if kind.slot == "requesters":
@@ -156,13 +172,44 @@ def _before(ctx: Context, place: Secret, book: Any, there: bool) -> Generator[Ev
 # The place and the value
 
 
-def place_of(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Secret]:
-    """Which secret is meant; asks for the name that is missing."""
-    from workflows.iexec.secrets.kinds import KINDS, kind_of, secret
+def meant(options: Mapping[str, Any]) -> None:
+    """Missing when the words of the command mean nothing; told before any network is asked."""
+    from workflows.iexec.ids import ZERO_ADDRESS
+    from workflows.iexec.secrets.kinds import secret
+
+    action, word, name = options.get("action") or "list", options.get("kind"), options.get("name")
+    if action in ("list", "audit") and word:
+        raise Missing(
+            f"{action} takes no {word!r:.40}: it shows all", "creamtea secrets check KIND asks for one", name="usage"
+        )  # fmt: skip
+    if action == "cancel" and not word:
+        raise Missing("which order?", "give its hash: creamtea secrets list shows it", name="usage")
+    if action not in ("push", "check"):
+        return
+    kind = _kind(options)
+    if name and kind.name is not None:
+        raise Missing(
+            f"the {kind.title} has no name of its own",
+            "leave --name out: there is one for each owner",
+            name="usage",
+        )
+    if name:
+        secret(kind, ZERO_ADDRESS, name)
+
+
+def _kind(options: Mapping[str, Any]) -> Kind:
+    from workflows.iexec.secrets.kinds import KINDS, kind_of
 
     if not options.get("kind"):
         raise Missing("which kind of secret?", f"one of {', '.join(KINDS)}", name="usage")
-    kind = kind_of(str(options["kind"]))
+    return kind_of(str(options["kind"]))
+
+
+def place_of(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Secret]:
+    """Which secret is meant; asks for the name that is missing."""
+    from workflows.iexec.secrets.kinds import secret
+
+    kind = _kind(options)
     name = options.get("name")
     if kind.name is None and not name:
         question = f"name of the {kind.title}, 1 to 64 of 0-9 A-Z a-z _ -"
@@ -202,11 +249,13 @@ def _value(ctx: Context, place: Secret, options: Mapping[str, Any]) -> Generator
     if file is not None:
         yield Noted(text=f"the key is that of {file}")
         return dataset.key_text(dataset.read_key(file)), None
-    typed = yield Asked(
-        field="value", question=f"value of the {place.title} ({kind.form}; not shown)", kind="secret",
-        flag="--from FILE, or --from - for standard input",
-    )  # fmt: skip
-    return checked(kind, str(typed or "")), None
+    flag = "--from FILE, or --from - for standard input"
+    question = f"value of the {place.title} ({kind.form}; not shown)"
+    typed = str((yield Asked(field="value", question=question, kind="secret", flag=flag)) or "")
+    value = checked(kind, typed)
+    if typed != (yield Asked(field="value", question="the same again", kind="secret", flag=flag)):
+        raise Failed("the two values differ", "nothing was sent: try again", name="bad_value")
+    return value, None
 
 
 def given(kind: Kind, source: str) -> str:
@@ -220,6 +269,8 @@ def given(kind: Kind, source: str) -> str:
         path = Path(source).expanduser()
         return keys.sms_value(keys.KeyPair(path.with_suffix(""), path, protected=False))
     if source == "-":
+        if sys.stdin is None:
+            raise Missing("standard input is closed", "give --from FILE", name="usage")
         return values.checked(kind, values.take(sys.stdin.buffer, "standard input"))
     return values.checked(kind, values.read(Path(source)))
 

@@ -18,7 +18,7 @@ STATES = {"set": "set", "missing": "NOT SET", "absent": "not set", "unknown": "n
 
 
 class Secrets(Dialogue):
-    """Who can read which secret: list, push, check, audit.
+    """Who can read which secret: list, push, check, audit, cancel.
 
     list shows the secrets of this project and of what was pushed from here, and who may use them; audit adds what
     should be done and ends with 1 when there is something; check asks for one secret and ends with 0 when it is set,
@@ -34,7 +34,10 @@ class Secrets(Dialogue):
         ),
         Argument("kind", "what to push or check; of cancel, the hash of the order", metavar="KIND", optional=True),
         Argument("--name", "the name of a requester secret, or of a named one", metavar="NAME"),
-        Argument("--from", "the value: a file, or - for standard input; its line end is left out", metavar="FILE"),
+        Argument(
+            "--from", "the value: a file, or - for standard input, without its line end; else it is asked for",
+            metavar="FILE",
+        ),
         Argument("--replace", "put a new value in place of the old one, where the SMS allows it", flag=True),
         Argument("--app", "the app [that of the project]", metavar="ADDRESS"),
         Argument("--dataset", "the dataset [that of the project]", metavar="ADDRESS"),
@@ -68,6 +71,7 @@ class Secrets(Dialogue):
         from workflows.steps import world
 
         action = options.get("action") or "list"
+        pushing.meant(options)
         ctx = inventory.context(options)
         try:
             inventory.reach(ctx)
@@ -189,7 +193,7 @@ def _check(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Re
         same = book.commitment(place, pushing.given(place.kind, options["from"])) == push.commitment
     document = {
         "action": "check", **pushing.where(ctx, sms, place), "set": there, "pushed_at": push and push.at,
-        "commitment": push and push.commitment, "same": same,
+        "confirmed": push and push.outcome == "stored", "commitment": push and push.commitment, "same": same,
     }  # fmt: skip
     return Result(document, 0 if there and same is not False else 1)
 
@@ -198,7 +202,10 @@ def _check_lines(document: Mapping[str, Any]) -> Iterator[str]:
     how = "✓ set" if document["set"] else "○ not set"
     yield f"{how}: {_what(document)}, in {document['sms']}"
     if document["pushed_at"]:
-        yield f"  pushed from here on {document['pushed_at']}, commitment {document['commitment'][:24]}…"
+        how = "pushed" if document["confirmed"] else "the SMS never said that it came: sent"
+        yield f"  {how} from here on {document['pushed_at']}, commitment {document['commitment'][:24]}…"
+    elif document["set"]:
+        yield "  not pushed from here, as far as this machine knows: nobody can tell what it is"
     if document["same"] is not None:
         yield f"  {'the same value' if document['same'] else 'ANOTHER value'} as the one given here"
 

@@ -34,6 +34,11 @@ def clean(line: str) -> str:
     return text if len(text) <= MAX_LINE else text[:MAX_LINE] + " …"
 
 
+def invisible(line: str) -> bool:
+    """Whether a line has characters that are not shown, or that a terminal or a bidi algorithm would act on."""
+    return bool(_CONTROLS.search(line))
+
+
 def is_text(value: str) -> bool:
     """Whether a value can be written down: a path or an argument whose bytes are no UTF-8 cannot."""
     try:

@@ -7,7 +7,7 @@ from workflows.core.text import clean
 from workflows.iexec import web
 
 MAX_SIZE = 4096
-STORED = "It may have been stored all the same. Look: creamtea secrets check"
+STORED = "It may have been stored all the same. Look: creamtea secrets audit"
 
 
 def refused(reply: web.Reply, value: str, what: str, signer: str, owner: str) -> Failed:

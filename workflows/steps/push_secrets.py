@@ -104,7 +104,7 @@ class PushSecrets(Step):
         return None
 
     def run(self, ctx: Context) -> Work:
-        from workflows.iexec.secrets import service
+        from workflows.iexec.secrets import service, values
 
         for file in (ctx["app_secret_file"], *secret_files(ctx).values()):
             if file:
@@ -127,6 +127,8 @@ class PushSecrets(Step):
             how = "for ever: it can never be changed or deleted" if forever else "it can be replaced later"
             source = f", from {secret.file}" if secret.file else ""
             yield Noted(text=f"{secret.title}{source}: {how}", level="warning" if forever else "info")
+            for oddity in values.oddities(secret.value()):
+                yield Noted(text=f"look at {secret.title}: {oddity}, and is sent as it is", level="warning")
         if missing:
             network = world.entry(ctx).name
             question = f"Push {plural(len(missing), 'secret')} to the SMS of {network}?"

@@ -79,7 +79,8 @@ def _many(facts: Facts, rows: Sequence[Row]) -> Iterator[Advice]:
             yield Advice(
                 "many_orders", "know",
                 f"{len(several)} orders let app {shorten(app)} read dataset {shorten(dataset)}, "
-                f"{sum(use.left for use in several):,} times in all, for any requester",
+                f"{sum(use.left for use in several):,} times in all"
+                f"{', for any requester' * any(use.requester is None for use in several)}",
                 "cancel those that you no longer need: creamtea secrets cancel ORDER",
                 tuple(number for number, row in enumerate(rows) if row.secret.owner == dataset),
             )  # fmt: skip
@@ -105,6 +106,11 @@ def _of_rows(facts: Facts, rows: Sequence[Row]) -> Iterator[Advice]:
         elif row.set is False and _stored(row):
             yield Advice(
                 "gone", "act", f"the {title} was pushed from here, and the SMS has it no more",
+                f"push it again if it is still wanted: creamtea secrets push {_flags(row)}", (number,),
+            )  # fmt: skip
+        elif row.set is False and row.push is not None:
+            yield Advice(
+                "never_came", "know", f"the {title} was sent from here on {row.push.at[:10]}, and the SMS has none",
                 f"push it again if it is still wanted: creamtea secrets push {_flags(row)}", (number,),
             )  # fmt: skip
         if row.set and row.same is False and _stored(row):

@@ -58,7 +58,7 @@ class Ledger:
         """64 hex digits that follow from this place and value, and tell nothing of the value."""
         parts = (*place.key, value)
         text = b"".join(len(part.encode()).to_bytes(4, "big") + part.encode() for part in parts)
-        return hmac.new(private_key(self._folder / "commitment.key"), text, hashlib.sha256).hexdigest()
+        return hmac.new(self._key(), text, hashlib.sha256).hexdigest()
 
     def holds(self, sms: str, place: Secret, value: str) -> bool:
         """Whether this very value was the last that was stored there from here."""
@@ -106,6 +106,17 @@ class Ledger:
     def note(self, push: Push) -> None:
         """Write down what is stored."""
         self._append(replace(push, outcome="stored"))
+
+    def _key(self) -> bytes:
+        """The key of all commitments; Failed where it is gone, for a new one would call every value another."""
+        path = self._folder / "commitment.key"
+        if not path.exists() and self.path.exists():
+            raise Failed(
+                f"{path} is gone, and without it nobody can tell what was pushed",
+                f"put it back, or move {self.path.name} away too: it only remembers what was pushed from here",
+                name="commitment_key",
+            )
+        return private_key(path)
 
     def _append(self, push: Push) -> None:
         private_dir(self._folder)

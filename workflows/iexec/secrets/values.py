@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from workflows.core.failure import Missing
+from workflows.core.text import invisible, plural
 from workflows.iexec.secrets.kinds import Kind
 from workflows.iexec.sms import check
 from workflows.iexec.sms_answers import MAX_SIZE
@@ -28,22 +30,36 @@ def read(path: Path) -> str:
 def take(source: BinaryIO, what: str) -> str:
     """The same of an open stream, which is read no further than a secret is long; `what` names it."""
     raw = source.read(MAX_SIZE + _LINE_END + 1)
+    if len(raw) > MAX_SIZE + _LINE_END:  # not even by what its beginning ends with: the rest would be lost
+        raise _size(what, f"more than {MAX_SIZE} bytes")
     try:
-        text = raw.decode(errors="strict" if len(raw) <= MAX_SIZE + _LINE_END else "replace").rstrip("\r\n")
+        text = raw.decode().rstrip("\r\n")
     except UnicodeDecodeError:
         raise Missing(f"{what} is not UTF-8 text", "an SMS keeps text: encode it, in base64 say") from None
     count = len(text.encode())
     if not 0 < count <= MAX_SIZE:
-        raise Missing(
-            f"{what} holds {'nothing' if not count else f'more than {MAX_SIZE} bytes'}",
-            f"a secret has 1 to {MAX_SIZE} bytes", name="secret_size",
-        )  # fmt: skip
+        raise _size(what, f"more than {MAX_SIZE} bytes" if count else "nothing")
     if "\0" in text:
         raise Missing(
             f"{what} holds a zero byte, which no environment variable can",
             "an app gets its secrets in its environment: encode it, in base64 say", name="secret_zero_byte",
         )  # fmt: skip
     return text
+
+
+def oddities(value: str) -> Iterator[str]:
+    """What nobody sees in a value and may not have meant, as sentences; nothing of the value is in them."""
+    mark = "\ufeff"
+    if value.startswith(mark):
+        yield "it begins with a byte order mark, which editors do not show"
+    text = value.removeprefix(mark)
+    lines = text.split("\n")
+    if len(lines) > 1:
+        yield f"it has {plural(len(lines), 'line')}"
+    elif text != text.strip():
+        yield "it begins or ends with blanks"
+    if any(invisible(line) for line in lines):
+        yield "it has characters that are not shown"
 
 
 def checked(kind: Kind, value: str) -> str:
@@ -62,6 +78,10 @@ def checked(kind: Kind, value: str) -> str:
             "this is not an http or https URL", "give the URL of the pool's result proxy", name="bad_value"
         )
     return value
+
+
+def _size(what: str, held: str) -> Missing:
+    return Missing(f"{what} holds {held}", f"a secret has 1 to {MAX_SIZE} bytes", name="secret_size")
 
 
 def _is_key(value: str) -> bool:
