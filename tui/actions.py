@@ -96,6 +96,7 @@ SECRETS = (
     Action("add", "a", "add", "add", "Secrets: push one of another kind or name"),
     Action("cancel_order", "o", "cancel_order", "cancel order", "Secrets: cancel an order that uses the marked one"),
     Action("error", "e", "warning", "warning", "Go to the next row with a warning"),
+    Action("accept", "i", "accept", "I know", "Secrets: accept a warning of the marked one, or be warned again"),
     Action("retry", "r", "again", "again", "Ask the chain and the SMS again"),
     Action("copy", "y", "copy", "copy", "Copy the marked row with its addresses in full"),
     Action(

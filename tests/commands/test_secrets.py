@@ -22,6 +22,7 @@ from workflows.cli.program import commands
 from workflows.commands.secrets import Secrets
 from workflows.core.journal import FOLDER
 from workflows.core.manifest import Manifest
+from workflows.core.text import shorten
 from workflows.iexec import dataset, ids, params
 from workflows.iexec.orders import DatasetOrder, RequestOrder
 from workflows.iexec.secrets.kinds import KINDS
@@ -444,7 +445,7 @@ def test_standard_input_that_is_closed(town: Town, monkeypatch: pytest.MonkeyPat
     ("words", "told"),
     [
         (["check"], "which kind"), (["push"], "which kind"), (["check", "bogus"], "no kind of secret"),
-        (["cancel"], "which order"), (["list", "bogus"], "takes no"),
+        (["cancel"], "which order"), (["accept"], "which warning"), (["list", "bogus"], "takes no"),
         (["audit", "dataset-key"], "takes no"), (["check", "app-secret", "--name", "x"], "no name of its own"),
         (["check", "requester-secret", "--name", "../x"], "cannot be the name"),
     ],
@@ -478,3 +479,32 @@ def test_a_value_that_is_typed_twice_and_differs_is_not_sent(town: Town) -> None
     with pytest.raises(Failed, match="differ"):
         command.run(options, lambda _: None, answer)
     assert not town.is_set("app-secret") and not town.ledger.exists()
+
+
+def test_a_warning_is_accepted_by_its_id_and_warned_of_again(town: Town, value: Path) -> None:
+    value.write_text(dataset.key_text(dataset.new_key()))
+    assert town.secrets("push", "dataset-key", "--dataset", town.dataset, "--from", value, "--yes")[0] == 0
+    town.write_orders(town.signed(DatasetOrder, apprestrict=ids.ZERO_ADDRESS))
+    code, document = town.secrets("audit")
+    [warning] = [one for one in document["warnings"] if one["level"] == "act"]
+    assert code == 1 and warning["name"] == "open_dataset" and warning["accepted"] is None
+    code, document = town.secrets("accept", "00000000")
+    assert code == 2 and "00000000" in document["error"]["message"]
+    code, document = town.secrets("accept", warning["id"])
+    assert code == 0 and document["accepted"] and document["text"] == warning["text"]
+    code, document = town.secrets("audit")
+    [known] = [one for one in document["warnings"] if one["name"] == "open_dataset"]
+    assert code == 0 and (known["level"], known["id"]) == ("know", warning["id"]) and known["accepted"]
+    assert town.capsys is not None
+    assert main(["secrets", "audit", "--project", str(town.project)]) == 0
+    shown = town.capsys.readouterr().out
+    assert f"accepted on {known['accepted'][:10]}" in shown and f"accept {warning['id']} --undo" in shown
+    assert town.secrets("accept", warning["id"], "--undo")[1]["accepted"] is None
+    assert town.secrets("audit")[0] == 1
+
+
+def test_an_order_is_cancelled_by_its_hash_as_it_is_shown(town: Town) -> None:
+    town.write_orders(town.signed(DatasetOrder))
+    [use] = rows(town.secrets("audit", "--dataset", town.dataset)[1])["dataset-key"]["uses"]
+    code, document = town.secrets("cancel", shorten(use["hash"]), "--dataset", town.dataset, "--yes")
+    assert code == 0 and document["order"] == use["hash"] and document["tx"]

@@ -273,3 +273,45 @@ def test_an_app_order_lets_the_app_read_its_own_secret() -> None:
     assert row(found, CODE)["uses"][0]["requester"] == ME and names(found) == []
     stranger = known(AppOrder(app=OTHER, volume=9, tag=tags.TEE_SCONE))
     assert OTHER not in {one.secret.owner for one in seen(facts(stranger)).rows}
+
+
+def test_what_a_person_accepts_is_shown_and_asks_for_nothing() -> None:
+    here = facts(data(apprestrict=OTHER, left=9), request(secrets={1: "Pin"}), pushes=(push(pin()),))
+    found = seen(here, KEY, pin(), pin("Pin"))
+    assert set(names(found)) == {"forgotten_order", "case_only"}
+    ids = {str(one.id): "2026-11-27T09:00:00.000Z" for one in found.warnings if one.id}
+    assert len(ids) == 2 and all(len(one) == 8 for one in ids)
+    known = seen(replace(here, accepted=ids), KEY, pin(), pin("Pin"))
+    assert not known.act and [one.accepted for one in known.warnings] == list(ids.values())
+    assert [one.text for one in known.warnings] == [one.text for one in found.warnings]
+    less = replace(here, orders=(data(apprestrict=OTHER, left=1), *here.orders[1:]), accepted=ids)
+    assert not seen(less, KEY, pin(), pin("Pin")).act, "the same order, used since"
+    another = replace(
+        here, orders=(data(apprestrict=OTHER, salt="0x" + "11" * 32), *here.orders[1:]), accepted=ids
+    )
+    assert names(seen(another, KEY, pin(), pin("Pin"))) == ["forgotten_order"], "one order is not all of them"
+
+
+def test_a_fault_cannot_be_accepted() -> None:
+    here = facts(
+        data(), sms=(replace(SCONE, serves="tdx"),), held=(Held(CODE, "f", "bb"),), pushes=(push(CODE),),
+        noticed=(Advice("exposed_file", "act", "x", "y"),),
+    )  # fmt: skip
+    found = seen(here, CODE)
+    assert {"wrong_framework", "not_set", "other_value", "exposed_file"} <= set(names(found))
+    assert {one.id for one in found.warnings} == {None}
+
+
+def test_a_secret_that_is_gone_again_is_warned_of_again() -> None:
+    first = seen(facts(pushes=(push(CODE),)))
+    again = replace(push(CODE), at="2026-11-28T03:00:00Z")
+    assert only(first, "gone").id != only(seen(facts(pushes=(again,))), "gone").id
+
+
+def test_a_changed_app_may_do_without_the_secret_of_the_one_before() -> None:
+    theirs = secret(KINDS["app-secret"], OTHER)
+    left = facts(pushes=(push(theirs),), former=frozenset({OTHER.lower()}))
+    accepted = {str(only(seen(left, theirs), "not_carried_over").id): "2026-11-27T09:00:00.000Z"}
+    assert not seen(replace(left, accepted=accepted), theirs).act
+    later = replace(left, app=DEAD, places=(secret(KINDS["app-secret"], DEAD),), accepted=accepted)
+    assert names(seen(later, theirs)) == ["not_carried_over"], "the next one is another"

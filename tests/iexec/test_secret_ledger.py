@@ -143,6 +143,20 @@ def test_reserved_names_have_kinds_of_their_own() -> None:
         secret(KINDS["app-secret"], "0x12")
 
 
+def test_accepted_warnings_are_remembered_until_that_is_taken_back(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "secrets")
+    assert ledger.accepted() == {} and not (tmp_path / "secrets").exists(), "looking leaves no trace"
+    since = ledger.accept("0a1b2c3d", "an order lets another app read it")
+    ledger.accept("ffffffff", "another")
+    assert ledger.accepted()["0a1b2c3d"] == since and len(ledger.accepted()) == 2
+    path = tmp_path / "secrets" / "accepted.jsonl"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    with path.open("ab") as file:
+        file.write(b"\xff\n[]\n{}\n5\n" + b'{"warning":[],"accepted":"x"}\n{"warning":"torn')
+    assert ledger.accept("0a1b2c3d", "again", undo=True) is None
+    assert set(ledger.accepted()) == {"ffffffff"} and ledger.pushes() == []
+
+
 class Pushes(RuleBasedStateMachine):
     """Against a dictionary: the last value stored at each place is the one that the ledger holds."""
 

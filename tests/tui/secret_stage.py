@@ -68,6 +68,11 @@ class Replayed(Secrets):
                 (yield Asked(field="cancel", question="Sign and cancel the order?", kind="confirm"))
             )
             return Result({"action": "cancel", "kind": "datasetorder", "order": options["kind"], "tx": "0x1"})
+        if options["action"] == "accept":
+            at = None if options["undo"] else "2026-11-27T09:00:00.000Z"
+            known = next(one for one in self.document["warnings"] if one["id"] == options["kind"])
+            known.update(accepted=at, level="act" if at is None else "know")
+            return Result({"action": "accept", "id": known["id"], "text": known["text"], "accepted": at})
         if not options["from"]:
             self.answers.append(
                 (yield Asked(field="value", question="value of the secret (text; not shown)", kind="secret"))

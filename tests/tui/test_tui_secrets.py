@@ -37,6 +37,7 @@ KEYS: dict[str, tuple[Any, list[str]]] = {
     "confirm": (recorded, ["e", "p", *"pin.txt", "enter"]),
     "kinds": (recorded, ["a"]),
     "cancel": (recorded, ["o"]),
+    "accept": (recorded, ["i", "up"]),
     "empty": (empty, []),
     "nowhere": (lambda: NOWHERE, []),
     "help": (recorded, ["question_mark"]),
@@ -179,6 +180,42 @@ def test_an_order_is_cancelled_only_when_one_is_chosen() -> None:
 
     play(app(command), body)
     assert command.asked_for[1]["kind"] == recorded()["rows"][0]["uses"][-1]["hash"]
+
+
+def test_a_warning_is_accepted_by_keys_and_taken_back() -> None:
+    command = Replayed(recorded())
+
+    async def body(pilot: Pilot[int], screen: SecretsScreen) -> None:
+        assert screen.check_action("accept", ()) and "1 to do" not in shown(screen)
+        await pilot.press("i", "enter")
+        await quiet(pilot)
+        assert len(command.asked_for) == 1, "enter takes none of them"
+        await pilot.press("i", "up")
+        await quiet(pilot)
+        assert "lets ANY app read dataset" in shown(screen), "in full, where the list has no room"
+        await pilot.press("enter")
+        await quiet(pilot)
+        assert "accepted: order" in shown(screen) and "accepted on 2026-11-27: order" in shown(screen)
+        assert screen._at == 0, "the same row is marked"
+        lines = screen.query_one(Matrix).render().plain.splitlines()
+        assert lines[1].startswith("▸✓ dataset key")
+        await pilot.press("i", "up", "enter")
+        await quiet(pilot)
+        assert "it will be warned of again" in shown(screen)
+        lines = screen.query_one(Matrix).render().plain.splitlines()
+        assert lines[1].startswith("▸✓!dataset key")
+
+    play(app(command), body)
+    accepted = [one for one in command.asked_for if one["action"] == "accept"]
+    assert [(one["kind"], one["undo"]) for one in accepted] == [("5b1f0c2e", False), ("5b1f0c2e", True)]
+
+
+def test_a_row_without_a_warning_that_may_be_accepted_offers_none() -> None:
+    async def body(pilot: Pilot[int], screen: SecretsScreen) -> None:
+        await pilot.press("down")
+        assert not screen.check_action("accept", ())
+
+    play(app(Replayed(recorded())), body)
 
 
 def test_what_is_set_for_ever_offers_no_push_and_what_is_not_known_neither() -> None:

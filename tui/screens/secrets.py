@@ -72,7 +72,7 @@ class SecretsScreen(Screen[None]):
         self._words = list(words)
         self._command = command or Secrets(lasting=True)
         project = Path(str(parse(self._command, self._words)["project"]))
-        self._name = clean(project.expanduser().resolve().name)
+        self._project = clean(project.expanduser().resolve().name)
         self._document: Mapping[str, Any] = {}
         self._at = 0
         self._errand: Errand | None = None
@@ -152,11 +152,12 @@ class SecretsScreen(Screen[None]):
         self._draw()
 
     def _done(self, outcome: Result) -> None:
-        """Something was pushed or cancelled: say so, mark its row, and look again."""
+        """Something was pushed, cancelled or accepted: say so, mark its row, and look again."""
         line = next(iter(self._command.lines(outcome.document)))
         self._told = [Said(prose(line).removeprefix("✓ "), "✓", "$success bold")]
         self._failure = None
-        self._wanted_row = tuple(outcome.document.get(name) for name in _PLACE)
+        if "sms" in outcome.document:  # of a warning or an order there is no row of its own
+            self._wanted_row = tuple(outcome.document.get(name) for name in _PLACE)
         self._look()
 
     # Drawing
@@ -186,7 +187,7 @@ class SecretsScreen(Screen[None]):
             return
         self._at = max(0, min(self._at, len(self.rows) - 1))
         document, at = self._document, self._at
-        title, summary = Content(f"secrets · {self._name}"), Content(shown.summary(document))
+        title, summary = Content(f"secrets · {self._project}"), Content(shown.summary(document))
         self.query_one("#banner", Line).show(title, summary)
         records = [shown.record(document, number) for number in range(len(self.rows))]
         self.query_one(Matrix).show(shown.columns(document), records, at)
@@ -246,13 +247,15 @@ class SecretsScreen(Screen[None]):
             return False
         if action == "warning":
             return any(one["rows"] for one in self._document.get("warnings", ()))
-        if action in ("push", "add", "again", "cancel_order"):
+        if action in ("push", "add", "again", "cancel_order", "accept"):
             if self._errand is not None or self._then is not None:
                 return False
             if action == "push":
                 return self.row is not None and "kind" in self.row and self._pushable
             if action == "cancel_order":
                 return bool(self._orders)
+            if action == "accept":
+                return bool(shown.acceptable(self._document, self._at))
             return action == "again" or bool(self._document)
         return True
 
@@ -292,6 +295,16 @@ class SecretsScreen(Screen[None]):
         """Choose which order to cancel."""
         choices = [Choice(use["hash"], shorten(use["hash"]), clean(use["sentence"])) for use in self._orders]
         self._choose(choices, "", lambda order: self._begin(["cancel", order]))
+
+    def action_accept(self) -> None:
+        """Choose which warning is meant to be so, or no longer."""
+        found = shown.acceptable(self._document, self._at)
+        undone = {one["id"]: ["--undo"] if one["accepted"] else [] for one in found}
+        choices = [
+            Choice(one["id"], "warn of it again" if one["accepted"] else "meant to be so", clean(one["text"]))
+            for one in found
+        ]
+        self._choose(choices, "", lambda warning: self._begin(["accept", warning, *undone[warning]]))
 
     def _source(self, words: Sequence[str], kind: str, kept: bool) -> None:
         """Ask for the file with the value, unless it is known where that is; then push."""

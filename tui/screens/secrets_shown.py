@@ -8,7 +8,7 @@ from typing import Any
 from tui.hygiene import prose
 from tui.widgets.matrix import Column, Record
 from tui.widgets.prose import Said
-from workflows.commands.secrets import MARKS, STATES, told
+from workflows.commands.secrets import MARKS, STATES, advised, told
 from workflows.core.text import clean, plural, shorten
 
 Document = Mapping[str, Any]
@@ -24,6 +24,11 @@ def rows(document: Document) -> list[Mapping[str, Any]]:
 def advice(document: Document, row: int | None) -> list[Said]:
     """The warnings of one row, or those of none."""
     return [_said(one) for one in _warnings(document, row)]
+
+
+def acceptable(document: Document, row: int) -> list[Mapping[str, Any]]:
+    """The warnings of a row, and those of none, that a person may accept or has accepted."""
+    return [one for which in (row, None) for one in _warnings(document, which) if one["id"]]
 
 
 def summary(document: Document) -> str:
@@ -94,8 +99,9 @@ def _warnings(document: Document, row: int | None) -> list[Mapping[str, Any]]:
 
 
 def _said(one: Mapping[str, Any]) -> Said:
-    urgent = one["level"] == "act"
-    return Said(prose(one["text"]), "!" if urgent else "·", "$warning bold", "", prose(one["hint"]))
+    mark, text, hints = advised(one)
+    hint = hints[0] if not one["accepted"] else ""  # accepting is a key here
+    return Said(prose(text), mark, "$warning bold", "", prose(hint))
 
 
 def _short(address: str) -> str:

@@ -143,9 +143,10 @@ def take(ctx: Context, options: Mapping[str, Any]) -> Inventory:
     if wallet is not None:  # a file of a market's may hold those of anybody
         orders = [one for one in orders if one.owner == wallet or _resource(one.order) in (app, dataset)]
     held, noticed = _held(ctx, app, dataset, wallet)
+    book = keyring.ledger(ctx)
     facts = matrix.Facts(
         sms=tuple(_places(ctx)), wallet=wallet, app=app, dataset=dataset, places=tuple(_own(app, dataset, wallet)),
-        pushes=tuple(keyring.ledger(ctx).pushes()), held=tuple(held), orders=tuple(orders),
+        pushes=tuple(book.pushes()), accepted=book.accepted(), held=tuple(held), orders=tuple(orders),
         deals=tuple(known.deals(chain, _deals(ctx))), forms=_forms(ctx, app),
         former=frozenset() if options.get("app") else keyring.former_apps(ctx, app),
         noticed=(*noticed, *(order for _, order in found if isinstance(order, matrix.Advice))),

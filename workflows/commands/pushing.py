@@ -1,4 +1,4 @@
-"""Giving a secret to the SMS, and ending an order: what `creamtea secrets push` and `cancel` do."""
+"""Giving a secret to the SMS, ending an order, accepting a warning: `creamtea secrets push`, `cancel`, `accept`."""
 
 from __future__ import annotations
 
@@ -103,6 +103,26 @@ def cancel(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Re
     return Result({**document, "left": 0, "tx": None})
 
 
+def accept(ctx: Context, options: Mapping[str, Any]) -> Result:
+    """Remember that a warning of the audit is meant to be so, or take that back. Nothing is signed or sent."""
+    wanted = str(options["kind"]).lower()
+    warnings = inventory.take(ctx, options).report.warnings
+    known = next((one for one in warnings if one.id == wanted), None)
+    if known is None:
+        raise Missing(
+            f"the audit has no warning {wanted[:40]!r} that can be accepted",
+            "creamtea secrets audit shows the ids; what has none is a fault, to be mended",
+            name="usage",
+        )
+    at = keyring.ledger(ctx).accept(wanted, known.text, undo=options["undo"])
+    return Result(
+        {
+            "action": "accept", "network": world.entry(ctx).name, "id": wanted, "name": known.name,
+            "text": known.text, "accepted": at,
+        }
+    )  # fmt: skip
+
+
 def _serves(served: str, wanted: str) -> None:
     if served.lower() != wanted:
         raise Failed(
@@ -184,6 +204,8 @@ def meant(options: Mapping[str, Any]) -> None:
         )  # fmt: skip
     if action == "cancel" and not word:
         raise Missing("which order?", "give its hash: creamtea secrets list shows it", name="usage")
+    if action == "accept" and not word:
+        raise Missing("which warning?", "give its id: creamtea secrets audit shows it", name="usage")
     if action not in ("push", "check"):
         return
     kind = _kind(options)

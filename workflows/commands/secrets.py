@@ -18,7 +18,7 @@ STATES = {"set": "set", "missing": "NOT SET", "absent": "not set", "unknown": "n
 
 
 class Secrets(Dialogue):
-    """Who can read which secret: list, push, check, audit, cancel.
+    """Who can read which secret: list, push, check, audit, cancel, accept.
 
     list shows the secrets of this project and of what was pushed from here, and who may use them; audit adds what
     should be done and ends with 1 when there is something; check asks for one secret and ends with 0 when it is set,
@@ -30,15 +30,19 @@ class Secrets(Dialogue):
     arguments = (
         Argument(
             "action", "list without a word; on a terminal, its screen", metavar="ACTION",
-            choices=("list", "push", "check", "audit", "cancel"), optional=True,
+            choices=("list", "push", "check", "audit", "cancel", "accept"), optional=True,
         ),
-        Argument("kind", "what to push or check; of cancel, the hash of the order", metavar="KIND", optional=True),
+        Argument(
+            "kind", "what to push or check; of cancel, the hash of the order; of accept, the id of the warning",
+            metavar="KIND", optional=True,
+        ),
         Argument("--name", "the name of a requester secret, or of a named one", metavar="NAME"),
         Argument(
             "--from", "the value: a file, or - for standard input, without its line end; else it is asked for",
             metavar="FILE",
         ),
         Argument("--replace", "put a new value in place of the old one, where the SMS allows it", flag=True),
+        Argument("--undo", "of accept: warn of it again", flag=True),
         Argument("--app", "the app [that of the project]", metavar="ADDRESS"),
         Argument("--dataset", "the dataset [that of the project]", metavar="ADDRESS"),
         Argument("--owner", "whose secret [the wallet's]", metavar="ADDRESS"),
@@ -85,14 +89,16 @@ class Secrets(Dialogue):
                 return (yield from _check(ctx, options))
             if action == "cancel":
                 return (yield from pushing.cancel(ctx, options))
+            if action == "accept":
+                return pushing.accept(ctx, options)
             return (yield from pushing.push(ctx, options))
         finally:
             ctx.close()
 
     def lines(self, document: Mapping[str, Any]) -> Iterable[str]:
-        return {"push": _push_lines, "check": _check_lines, "cancel": _cancel_lines}.get(
-            document["action"], _matrix_lines
-        )(document)
+        return {
+            "push": _push_lines, "check": _check_lines, "cancel": _cancel_lines, "accept": _accept_lines,
+        }.get(document["action"], _matrix_lines)(document)  # fmt: skip
 
 
 # list and audit
@@ -110,10 +116,7 @@ def _matrix(ctx: Context, options: Mapping[str, Any], action: str) -> Result:
         "sms": [{"url": one.url, "frameworks": list(one.frameworks), "serves": one.serves} for one in facts.sms],
         "rows": [row.document() for row in report.rows],
         "public": list(report.public),
-        "warnings": [
-            {"name": one.name, "level": one.level, "text": one.text, "hint": one.hint, "rows": list(one.rows)}
-            for one in report.warnings
-        ],
+        "warnings": [one.document() for one in report.warnings],
         "sources": list(found.sources),
     }  # fmt: skip
     code = 3 if found.silent else 1 if action == "audit" and report.act else 0
@@ -142,10 +145,20 @@ def _matrix_lines(document: Mapping[str, Any]) -> Iterator[str]:
             yield f"{plural(len(urgent), 'warning')}: creamtea secrets audit"
         return
     for one in document["warnings"]:
-        yield f"{'!' if one['level'] == 'act' else '·'} {one['text']}"
-        yield f"  → {one['hint']}"
+        mark, text, hints = advised(one)
+        yield f"{mark} {text}"
+        yield from (f"  → {hint}" for hint in hints)
     if not urgent:
         yield "nothing has to be done"
+
+
+def advised(warning: Mapping[str, Any]) -> tuple[str, str, list[str]]:
+    """A warning of the document: its mark, its sentence, and what can be done."""
+    accept = f"creamtea secrets accept {warning['id']}"
+    if warning["accepted"]:
+        return "·", f"accepted on {warning['accepted'][:10]}: {warning['text']}", [f"{accept} --undo"]
+    hints = [warning["hint"], *([f"it is meant to be so: {accept}"] if warning["id"] else [])]
+    return "!" if warning["level"] == "act" else "·", warning["text"], hints
 
 
 def told(row: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -210,7 +223,7 @@ def _check_lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {'the same value' if document['same'] else 'ANOTHER value'} as the one given here"
 
 
-# push and cancel
+# push, cancel and accept
 
 
 def _push_lines(document: Mapping[str, Any]) -> Iterator[str]:
@@ -226,6 +239,10 @@ def _push_lines(document: Mapping[str, Any]) -> Iterator[str]:
 def _cancel_lines(document: Mapping[str, Any]) -> Iterator[str]:
     how = "is cancelled" if document["tx"] else "was used up or cancelled before"
     yield f"✓ {document['kind']} {document['order']} {how}"
+
+
+def _accept_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    yield f"✓ {'accepted' if document['accepted'] else 'it will be warned of again'}: {document['text']}"
 
 
 def _what(document: Mapping[str, Any]) -> str:

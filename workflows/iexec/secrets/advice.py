@@ -56,14 +56,14 @@ def _of_orders(facts: Facts, rows: Sequence[Row]) -> Iterator[Advice]:
                 "open_dataset", "act",
                 f"order {mark} lets ANY app read dataset {dataset}, {order.left:,} times: "
                 "whoever registers an app gets the plain data",
-                f"{cancel}, and sign one with your app as apprestrict", about,
+                f"{cancel}, and sign one with your app as apprestrict", about, order.hash,
             )  # fmt: skip
         elif use.app is not None and facts.app and use.app != facts.app:
             yield Advice(
                 "forgotten_order", "act",
                 f"order {mark} still lets app {shorten(use.app)}, not this project's, read dataset {dataset}, "
                 f"{order.left:,} times",
-                f"{cancel}, unless that app should go on", about,
+                f"{cancel}, unless that app should go on", about, order.hash,
             )  # fmt: skip
     yield from _many(facts, rows)
 
@@ -107,6 +107,7 @@ def _of_rows(facts: Facts, rows: Sequence[Row]) -> Iterator[Advice]:
             yield Advice(
                 "gone", "act", f"the {title} was pushed from here, and the SMS has it no more",
                 f"push it again if it is still wanted: creamtea secrets push {_flags(row)}", (number,),
+                f"{row.secret.key} {row.push and row.push.at}",
             )  # fmt: skip
         elif row.set is False and row.push is not None:
             yield Advice(
@@ -151,6 +152,7 @@ def _of_former_apps(facts: Facts, rows: Sequence[Row]) -> Iterator[Advice]:
                 f"app {shorten(before.owner)} of this project got its {row.secret.kind.title} from here on "
                 f"{before.at[:10]}; the app now, {shorten(row.secret.owner)}, has none",
                 f"push it for this one too: creamtea secrets push {_flags(row)}", (number,),
+                f"{before.owner} {row.secret.owner}",
             )  # fmt: skip
 
 
@@ -160,12 +162,13 @@ def _of_names(rows: Sequence[Row]) -> Iterator[Advice]:
     for number, row in enumerate(rows):
         if row.secret.kind.slot == "requesters":
             alike.setdefault((row.sms, row.secret.owner, row.secret.name.lower()), []).append(number)
-    for numbers in alike.values():
+    for (_, owner, _), numbers in alike.items():
         names = [rows[number].secret.name for number in numbers]
         if len(names) > 1:
             yield Advice(
                 "case_only", "act", f"{' and '.join(names)} differ by case only, and are different secrets",
                 "use one of them in all orders, and forget the other", tuple(numbers),
+                " ".join((owner, *sorted(names))),
             )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from workflows.iexec.secrets.advice import advise
@@ -12,7 +12,7 @@ from workflows.iexec.secrets.matrix import Advice, Answers, Facts, Row, rows
 
 @dataclass(frozen=True)
 class Report:
-    """Rows in the order of the kinds, public keys, and warnings, those to act on first."""
+    """Rows in the order of the kinds, public keys, and warnings: those to act on first, accepted ones last."""
 
     rows: tuple[Row, ...]
     warnings: tuple[Advice, ...]
@@ -27,8 +27,15 @@ class Report:
 def report(facts: Facts, answers: Answers) -> Report:
     """The matrix and its warnings. `answers`: what each SMS said to the questions of `matrix.wanted`."""
     found = rows(facts, answers)
-    warnings = sorted(advise(facts, found), key=lambda warning: warning.level != "act")
+    warnings = [_accepted(facts, warning) for warning in advise(facts, found)]
+    warnings.sort(key=lambda warning: (warning.level != "act", warning.accepted is not None))
     return Report(tuple(found), tuple(warnings), tuple(_public(facts)))
+
+
+def _accepted(facts: Facts, warning: Advice) -> Advice:
+    """The warning, or as one to know of where the person said that it is meant to be so."""
+    since = facts.accepted.get(warning.id or "")
+    return warning if since is None else replace(warning, level="know", accepted=since)
 
 
 def _public(facts: Facts) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,8 @@
-"""What this machine pushed: places, times and commitments, never a value.
+"""What this machine pushed: places, times and commitments, never a value; and which warnings a person accepted.
 
 `pushed.jsonl`, mode 0600: a line before a value is sent, one when the SMS has it or refused it. A commitment is
 HMAC-SHA256 of place and value under a key that stays beside it; a plain hash would let guesses be tried.
+`accepted.jsonl` beside it: a line for each warning that is accepted, or no longer.
 """
 
 from __future__ import annotations
@@ -53,6 +54,27 @@ class Ledger:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.path = folder / "pushed.jsonl"
+        self._answers = folder / "accepted.jsonl"
+
+    def accept(self, warning: str, text: str, *, undo: bool = False) -> str | None:
+        """Remember that a person accepts a warning, by its id, or no longer does; since when, None for no longer."""
+        private_dir(self._folder)
+        at = None if undo else now()
+        record = {"v": 1, "warning": warning, "accepted": at, "text": text}
+        append_line(self._answers, json.dumps(record, separators=(",", ":")).encode())
+        return at
+
+    def accepted(self) -> dict[str, str]:
+        """Since when the accepted warnings are that, by their ids. A damaged line accepts nothing."""
+        found: dict[str, str] = {}
+        lines = self._answers.read_bytes().splitlines() if self._answers.exists() else []
+        for line in lines:
+            with contextlib.suppress(ValueError, TypeError, KeyError, RecursionError):
+                record = json.loads(line)
+                found.pop(record["warning"], None)
+                if record["accepted"] is not None:
+                    found[record["warning"]] = clean(str(record["accepted"]))
+        return found
 
     def commitment(self, place: Secret, value: str) -> str:
         """64 hex digits that follow from this place and value, and tell nothing of the value."""

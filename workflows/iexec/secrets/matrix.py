@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -38,19 +39,38 @@ class Held:
 
 @dataclass(frozen=True)
 class Advice:
-    """A warning. `act`: something should be done; `rows`: which rows it is about, by their numbers."""
+    """A warning. `act`: something should be done; `rows`: which rows it is about, by their numbers.
+
+    `subject`: what a person may know and want as it is, empty for a fault; `accepted`: when he said so.
+    """
 
     name: str
     level: Level
     text: str
     hint: str
     rows: tuple[int, ...] = ()
+    subject: str = ""
+    accepted: str | None = None
+
+    @property
+    def id(self) -> str | None:
+        """8 hex digits by which it can be accepted: the same as long as it is about the same; None for a fault."""
+        if not self.subject:
+            return None
+        return hashlib.sha256(f"{self.name} {self.subject}".encode()).hexdigest()[:8]
+
+    def document(self) -> dict[str, Any]:
+        """The warning of the JSON document."""
+        return {
+            "name": self.name, "level": self.level, "text": self.text, "hint": self.hint, "rows": list(self.rows),
+            "id": self.id, "accepted": self.accepted,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Facts:
     """What is known of a project on a network. `forms`: the form of the fingerprint of each app on the chain;
-    `former`: the apps that it had before this one, in lower case."""
+    `former`: the apps that it had before this one, in lower case; `accepted`: the ids of warnings, and since when."""
 
     sms: tuple[Place, ...]
     wallet: str | None = None
@@ -64,6 +84,7 @@ class Facts:
     forms: Mapping[str, str] = field(default_factory=dict)
     former: frozenset[str] = frozenset()
     noticed: tuple[Advice, ...] = ()
+    accepted: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def uses(self) -> list[Use]:
