@@ -179,6 +179,16 @@ def test_on_a_live_network_the_private_key_is_made_under_a_passphrase(town: Town
     assert code == 0 and document["owner"] == mine.address
 
 
+def test_a_passphrase_that_is_given_is_used_on_a_simulated_network_too(town: Town, tmp_path: Path) -> None:
+    from workflows.iexec import keys
+
+    (tmp_path / "passphrase").write_text("a passphrase\n")
+    code, document = town.secrets("push", "result-key", "--yes", "--passphrase-file", tmp_path / "passphrase")
+    assert code == 0 and document["key"]["protected"]
+    private = Path(document["key"]["private"])
+    assert keys.load_private(private, "a passphrase").key_size == 4096
+
+
 def test_the_sdk_s_own_key_pair_is_taken_and_not_replaced(town: Town) -> None:
     from workflows.iexec import keys
 

@@ -14,7 +14,8 @@ from workflows.core.engine import Engine
 from workflows.core.events import Event, Noted
 from workflows.core.failure import Missing
 from workflows.core.journal import FOLDER, Journal
-from workflows.core.step import Context
+from workflows.core.step import Context, visible
+from workflows.steps.push_secrets import PushSecrets
 
 
 @pytest.fixture
@@ -98,3 +99,11 @@ def test_the_headless_faces_say_it_as_lines_and_as_a_document(
     assert "outside of this project" in error["message"] and "--dataset" in error["hint"]
     assert main(["run", "onboard", "--yes", "--project", str(project)]) == 2
     assert "outside of this project" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_passphrase_file_that_is_given_counts_on_the_localnet_too(project: Path, given: bool) -> None:
+    words = ["--passphrase-file", str(project.parent / "mine.key")] if given else []
+    ctx = prepare(project, *words)
+    shown = [field.name for field in visible(PushSecrets.fields, ctx)]
+    assert ("passphrase_file" in shown) is given

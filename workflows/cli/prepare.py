@@ -41,8 +41,8 @@ def prepare(options: argparse.Namespace, *, interactive: bool = False) -> tuple[
     if not is_text(str(folder)):
         raise Missing(f"the name of {str(folder)!a} is not UTF-8", "rename the folder", name="project_name")
     ctx = Context(folder, Journal(folder), Manifest(folder), workflow=workflow, interactive=interactive)
-    # Known before their own steps ask for them: where it goes, and what the image is built without.
-    for name in ("network", *APART):
+    # Known before their own steps ask for them: where it goes, what the image is built without, what locks its results.
+    for name in ("network", "passphrase_file", *APART):
         if value := options.given.get(name) or os.environ.get(f"CREAMTEA_{name.upper()}"):
             ctx.values[name] = value
     _usable(steps, options, ctx)

@@ -261,7 +261,7 @@ def _value(ctx: Context, place: Secret, options: Mapping[str, Any]) -> Generator
             pair = yield from keyring.make_pair(ctx)
         assert pair is not None  # noqa: S101 - made just now
         yield Noted(text=f"public key {pair.public}")
-        if not pair.protected and not world.entry(ctx).simulated:
+        if not pair.protected and (options["passphrase_file"] or not world.entry(ctx).simulated):
             yield Noted(
                 level="warning", text=f"{pair.private} is not encrypted: whoever reads it reads your results",
                 hint=f"openssl pkcs8 -topk8 -in {pair.private} gives it a passphrase",

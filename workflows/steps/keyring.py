@@ -64,13 +64,17 @@ def result_pair(ctx: Context) -> KeyPair | None:
 
 
 def make_pair(ctx: Context) -> Any:
-    """Make the pair where there is none, or its lost public half. Events; asks for a passphrase of a new one."""
+    """Make the pair where there is none, or its lost public half. Events; asks for a passphrase of a new one.
+
+    On a SIMULATED network a new one has a passphrase where a file gives it, and nobody is asked.
+    """
     from workflows.core.events import Noted, TaskChanged
     from workflows.iexec import keys
 
     known = result_pair(ctx)
     passphrase: str | None = None
-    if not world.entry(ctx).simulated if known is None else known.protected:
+    wanted = bool(ctx["passphrase_file"]) or not world.entry(ctx).simulated
+    if wanted if known is None else known.protected:
         passphrase = yield from world.passphrase(
             ctx, "a passphrase for the key that opens your results", new=known is None
         )
@@ -79,7 +83,13 @@ def make_pair(ctx: Context) -> Any:
     folder = key_folder(ctx) if known is None else known.private.parent
     pair = keys.create(folder, world.address(ctx), passphrase)
     yield TaskChanged(task="key", title=title, state="done")
-    yield Noted(text=f"the private key is {pair.private}: without it no result can be read")
+    lock = "under your passphrase" if pair.protected else "NOT encrypted"
+    yield Noted(
+        text=f"the private key is {pair.private}, {lock}: without it no result can be read",
+        hint=None
+        if pair.protected
+        else "on a SIMULATED network a key has a passphrase only where --passphrase-file gives one",
+    )
     return pair
 
 

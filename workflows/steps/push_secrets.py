@@ -76,7 +76,7 @@ class PushSecrets(Step):
         ),
         Field(
             "passphrase_file", "Passphrase file", "path", required=False, metavar="FILE", check=existing,
-            when=lambda ctx: not world.entry(ctx).simulated,
+            when=lambda ctx: bool(ctx["passphrase_file"]) or not world.entry(ctx).simulated,
             help="opens the private key of the result; without one you are asked",
         ),
     )  # fmt: skip
@@ -180,6 +180,7 @@ def _told(ctx: Context, plan: list[Planned]) -> Iterator[Noted]:
     from workflows.iexec.secrets import service
     from workflows.iexec.secrets.kinds import KINDS, secret
 
+    yield from _forgotten(ctx)
     gets = [one.name for one in plan]
     before = _of_last_request(ctx)
     if APP_SECRET in before and APP_SECRET not in gets:
@@ -197,6 +198,20 @@ def _told(ctx: Context, plan: list[Planned]) -> Iterator[Noted]:
             level="warning", text=f"the last request had {' and '.join(lost)}, and this run has not",
             hint=f"name the file again with {' and '.join(dict.fromkeys(flags))}, unless the app can do without",
         )  # fmt: skip
+
+
+def _forgotten(ctx: Context) -> Iterator[Noted]:
+    """Write down which files hold secrets: no image gets them, also when nobody names them any more."""
+    named = world.inside(ctx, (ctx["app_secret_file"] or "", *secret_files(ctx).values()))
+    before = world.secret_before(ctx)
+    if new := [file for file in named if file not in before]:
+        ctx.journal.append("intent", PushSecrets.id, run=ctx.run, data={"files": new})
+    left = [file for file in before if file not in named and (ctx.project / file).exists()]
+    if left:
+        yield Noted(
+            text=f"{', '.join(left)} held a secret of this project: what did stays out of the app's images",
+            hint="move it away if nobody needs it",
+        )
 
 
 def _of_last_request(ctx: Context) -> list[str]:

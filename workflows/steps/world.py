@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,16 +70,32 @@ def text_of(path: Path) -> str:
 
 
 def private_files(ctx: Context) -> list[str]:
-    """Files of the run, else of the manifest, and folders of results: they belong in no image. Paths in the project."""
+    """What belongs in no image: the data and secrets of the run, else of the manifest; what held a secret before; and
+    folders of results. Paths in the project."""
     files = [
         item.partition("=")[2] if name == "requester_secret" else item
         for name, key in APART.items()
         for item in _listed(ctx[name]) or _listed(ctx.manifest.get(key))
     ]
+    results = [str(done.data["outputs"]["folder"]) for done in ctx.journal.every("done", "result")]
+    return inside(ctx, [*files, *secret_before(ctx), *results])
+
+
+def inside(ctx: Context, files: Iterable[str]) -> list[str]:
+    """Those that are in the project, each once, as paths in it."""
     named = [ctx.project / Path(file).expanduser() for file in files if file]
-    named += [Path(str(done.data["outputs"]["folder"])) for done in ctx.journal.every("done", "result")]
     paths = [Path(os.path.normpath(path)) for path in named]
-    return [str(path.relative_to(ctx.project)) for path in paths if path.is_relative_to(ctx.project)]
+    return list(
+        dict.fromkeys(
+            str(path.relative_to(ctx.project)) for path in paths if path.is_relative_to(ctx.project)
+        )
+    )
+
+
+def secret_before(ctx: Context) -> list[str]:
+    """The files of the project that were named as secrets in any run of it."""
+    entries = ctx.journal.every("intent", "push_secrets")
+    return [str(file) for entry in entries for file in _listed(entry.data.get("files"))]
 
 
 def keep_out(ctx: Context, file: Path) -> None:
