@@ -69,6 +69,11 @@ def shown(screen: SecretsScreen) -> str:
     )
 
 
+def drawn(pilot: Pilot[int]) -> str:
+    """What stands on the terminal."""
+    return "\n".join(strip.text for strip in pilot.app.screen._compositor.render_strips())
+
+
 def test_a_missing_secret_is_pushed_by_keys_and_its_row_is_marked() -> None:
     command = Replayed(recorded())
 
@@ -100,6 +105,36 @@ def test_a_missing_secret_is_pushed_by_keys_and_its_row_is_marked() -> None:
     assert command.closed
 
 
+@pytest.mark.parametrize(
+    ("name", "file", "told"), [("pin", "pin.txt", "pin.txt"), ("--x", "-f", "-f"), ("pin", "-", "./-")]
+)
+def test_a_name_is_asked_for_before_the_file_and_neither_is_an_option(
+    name: str, file: str, told: str
+) -> None:
+    command = Replayed(recorded())
+
+    async def body(pilot: Pilot[int], screen: SecretsScreen) -> None:
+        await pilot.press("a", "down", "down", "enter")
+        await quiet(pilot)
+        assert "Name of the requester secret" in drawn(pilot)
+        await pilot.press(*name, "enter")
+        await quiet(pilot)
+        assert f"holds the requester secret {name}" in drawn(pilot)
+        await pilot.press(*file, "enter")
+        await quiet(pilot)
+        await pilot.press("n")
+        await quiet(pilot)
+
+    play(app(command), body)
+    push = command.asked_for[1]
+    assert (push["action"], push["kind"], push["name"], push["from"]) == (
+        "push",
+        "requester-secret",
+        name,
+        told,
+    )
+
+
 def test_a_value_is_typed_without_a_trace_on_the_screen() -> None:
     command = Replayed(recorded())
 
@@ -108,8 +143,7 @@ def test_a_value_is_typed_without_a_trace_on_the_screen() -> None:
         await quiet(pilot)
         await pilot.press(*"hunter2")
         assert screen.query_one(Input).password
-        drawn = "\n".join(strip.text for strip in pilot.app.screen._compositor.render_strips())
-        assert "hunter2" not in drawn
+        assert "hunter2" not in drawn(pilot)
         await pilot.press("enter")
         await quiet(pilot)
         await pilot.press("y")

@@ -35,6 +35,7 @@ from workflows.core.text import clean, shorten
 if TYPE_CHECKING:
     from tui.answers import AnswerWanted
     from tui.app import Creamtea
+    from workflows.iexec.secrets.kinds import Kind
 
 _PLACE = ("kind", "owner", "name", "sms")  # what tells rows apart
 _NONE = Choice("", "none of them", "leave all as it is")
@@ -277,19 +278,33 @@ class SecretsScreen(Screen[None]):
         flag = "--owner" if row["owns"] == "wallet" else f"--{row['owns']}"
         words = ["push", row["kind"], flag, row["owner"]]
         if row["kind"] in shown.NAMED:
-            words += ["--name", row["name"]]
+            words.append(f"--name={row['name']}")
         if row["framework"]:
             words += ["--framework", row["framework"]]
-        self._source(
-            [*words, *(["--replace"] if row["state"] == "set" else [])], row["kind"], bool(row["file"])
-        )
+        if row["state"] == "set":
+            words.append("--replace")
+        self._source(words, row["kind"], row["title"], kept=bool(row["file"]))
 
     def action_add(self) -> None:
         """Choose what to push."""
         from workflows.iexec.secrets.kinds import KINDS
 
         choices = [Choice(kind.id, f"{kind.title:<21}", kind.reader) for kind in KINDS.values()]
-        self._choose(choices, choices[0].value, lambda kind: self._source(["push", kind], kind, kept=False))
+        self._choose(choices, choices[0].value, lambda kind: self._named(KINDS[kind]))
+
+    def _named(self, kind: Kind) -> None:
+        """Ask for the name of what is pushed, where it has one of its own; then for its value."""
+        words = ["push", kind.id]
+        if kind.name is not None:
+            self._source(words, kind.id, kind.title, kept=False)
+            return
+
+        def named(answer: Any) -> None:
+            name = str(answer).strip()
+            self._source([*words, f"--name={name}"], kind.id, f"{kind.title} {name}", kept=False)
+
+        question = f"Name of the {kind.title}, 1 to 64 of 0-9 A-Z a-z _ -"
+        self._ask(Question(Asked(field="name", question=question, kind="text"), work="push"), named)
 
     def action_cancel_order(self) -> None:
         """Choose which order to cancel."""
@@ -306,18 +321,20 @@ class SecretsScreen(Screen[None]):
         ]
         self._choose(choices, "", lambda warning: self._begin(["accept", warning, *undone[warning]]))
 
-    def _source(self, words: Sequence[str], kind: str, kept: bool) -> None:
+    def _source(self, words: Sequence[str], kind: str, title: str, *, kept: bool) -> None:
         """Ask for the file with the value, unless it is known where that is; then push."""
         self._told, self._failure = [], None
         if kind == "result-key" or (kind == "dataset-key" and kept):
             self._begin(words)
             return
 
-        def named(file: Any) -> None:
-            self._begin([*words, "--from", str(file).strip()] if str(file).strip() else words)
+        def found(answer: Any) -> None:
+            file = str(answer).strip()
+            file = "./-" if file == "-" else file  # the standard input is the screen's
+            self._begin([*words, f"--from={file}"] if file else words)
 
-        question = "File that holds the value; leave it empty to type the value, which is not shown"
-        self._ask(Question(Asked(field="from", question=question, kind="text"), work="push"), named)
+        question = f"File that holds the {clean(title)}; leave it empty to type the value, which is not shown"
+        self._ask(Question(Asked(field="from", question=question, kind="text"), work="push"), found)
 
     def _choose(self, choices: Sequence[Choice], marked: str, then: Callable[[str], None]) -> None:
         self._failure = None

@@ -157,7 +157,7 @@ def advised(warning: Mapping[str, Any]) -> tuple[str, str, list[str]]:
     accept = f"creamtea secrets accept {warning['id']}"
     if warning["accepted"]:
         return "·", f"accepted on {warning['accepted'][:10]}: {warning['text']}", [f"{accept} --undo"]
-    hints = [warning["hint"], *([f"it is meant to be so: {accept}"] if warning["id"] else [])]
+    hints = [warning["hint"], *([f"where it is meant to be so: {accept}"] if warning["id"] else [])]
     return "!" if warning["level"] == "act" else "·", warning["text"], hints
 
 
