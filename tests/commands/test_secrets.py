@@ -480,7 +480,7 @@ def test_a_value_that_is_typed_twice_and_differs_is_not_sent(town: Town) -> None
 
     typed = iter(["hunter2", "hunter3"])
     command = Secrets()
-    options = parse_command(command, ["push", "app-secret", "--project", str(town.project)])
+    options = parse(command, ["push", "app-secret", "--project", str(town.project)])
 
     def answer(asked: Asked) -> str:
         assert asked.kind == "secret"

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflows.core.events import Asked, Noted, TaskChanged
+from workflows.core.events import Asked, Event, Noted, TaskChanged
 from workflows.core.failure import Cancelled, Failed
 from workflows.core.fields import Field
 from workflows.core.files import existing, private_dir
@@ -103,6 +103,9 @@ class PushSecrets(Step):
             return Done({"pushed": [secret.name for secret in plan]}, notes=tuple(_told(ctx, plan)))
         return None
 
+    def mend(self, ctx: Context, done: Done) -> Iterator[Event]:
+        return _forgotten(ctx)
+
     def run(self, ctx: Context) -> Work:
         from workflows.iexec.secrets import service, values
 
@@ -121,6 +124,7 @@ class PushSecrets(Step):
                 "one, and gets its own",
                 name="app_secret_differs",
             )
+        yield from _forgotten(ctx)
         yield from _told(ctx, plan)
         for secret in missing:
             forever = secret.place.kind.forever
@@ -180,7 +184,6 @@ def _told(ctx: Context, plan: list[Planned]) -> Iterator[Noted]:
     from workflows.iexec.secrets import service
     from workflows.iexec.secrets.kinds import KINDS, secret
 
-    yield from _forgotten(ctx)
     gets = [one.name for one in plan]
     before = _of_last_request(ctx)
     if APP_SECRET in before and APP_SECRET not in gets:
