@@ -96,9 +96,8 @@ SECRETS = (
     Action("add", "a", "add", "add", "Secrets: push one of another kind or name"),
     Action("cancel_order", "o", "cancel_order", "cancel order", "Secrets: cancel an order that uses the marked one"),
     Action("error", "e", "warning", "warning", "Go to the next row with a warning"),
-    Action("accept", "i", "accept", "I know", "Secrets: accept a warning of the marked one, or be warned again"),
+    Action("accept", "i", "accept", "know", "Secrets: accept a warning of the marked one, or be warned again"),
     Action("retry", "r", "again", "again", "Ask the chain and the SMS again"),
-    Action("copy", "y", "copy", "copy", "Copy the marked row with its addresses in full"),
     Action(
         "previous_step", "left_square_bracket,up,ctrl+up", "step(-1)", "row before", "Mark the row before",
         show=False,
@@ -110,6 +109,7 @@ SECRETS = (
     Action("page_up", "pageup", "scroll('page_up')", "page up", "Scroll the row's text back", show=False),
     Action("page_down", "pagedown", "scroll('page_down')", "page down", "Scroll the row's text on", show=False),
     Action("look", "escape", "back", "back", "Leave the question, or the screen"),
+    Action("copy", "y", "copy", "copy", "Copy the marked row with its addresses in full"),
     Action("why", "question_mark,f1", "why", "help", "What this screen shows, and all keys"),
     Action("quit", "q,ctrl+q", "app.leave", "quit", "Leave creamtea"),
 )  # fmt: skip
