@@ -44,6 +44,19 @@ def test_the_second_time_nothing_is_written_over(say: Any, tmp_path: Path) -> No
     assert (tmp_path / "weather.csv.enc").read_bytes() == first
     assert (tmp_path / "weather.csv.key").read_text() == key
     assert say("encrypt", "weather.csv")["output"] == "weather.csv-3.enc"
+    (tmp_path / "weather.csv").rename(tmp_path / "plain.csv")
+    opened = say("decrypt", "weather.csv-3.enc")
+    assert (opened["code"], opened["output"]) == (0, "weather.csv")
+    assert (tmp_path / "weather.csv").read_text() == "day,rain\n"
+
+
+def test_a_number_that_is_the_files_own_stays(say: Any, tmp_path: Path) -> None:
+    for name in ("data", "data-2"):
+        (tmp_path / name).write_text(name)
+        say("encrypt", name)
+        (tmp_path / name).unlink()
+    assert say("decrypt", "data-2.enc")["output"] == "data-2"
+    assert (tmp_path / "data-2").read_text() == "data-2"
 
 
 def test_the_output_lies_beside_the_file(say: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,9 @@ from workflows.core.command import Argument, Command, Emit, Result
 from workflows.core.events import Progress
 from workflows.core.failure import Missing
 from workflows.core.files import unused
+
+# What `encrypt` puts before the ending when the name is taken; the key has none.
+_COUNT = re.compile(r"-\d+$")
 
 
 class Decrypt(Command):
@@ -68,7 +72,7 @@ class Decrypt(Command):
     def _dataset(options: Mapping[str, Any], source: Path, output: Path, progress: Any) -> Result:
         from workflows.iexec import dataset
 
-        beside = _plain(source).with_name(f"{_plain(source).name}{KEY}")
+        beside = _key(_plain(source))
         found = given(options, "key_file") or (beside if beside.is_file() else None)
         key_file = found or required(options, "key_file")[0]
         opened = dataset.decrypt(
@@ -93,7 +97,13 @@ class Decrypt(Command):
 def _plain(source: Path) -> Path:
     """The name that an encrypted file or an archive has without its ending."""
     ends = source.suffix in (ENCRYPTED, ".zip") and source.stem
-    return source.with_suffix("") if ends else source.with_name(f"{source.name}.plain")
+    plain = source.with_suffix("") if ends else source.with_name(f"{source.name}.plain")
+    first = plain.with_name(_COUNT.sub("", plain.name) or plain.name)
+    return first if _key(first).is_file() and not _key(plain).is_file() else plain
+
+
+def _key(plain: Path) -> Path:
+    return plain.with_name(f"{plain.name}{KEY}")
 
 
 def _private_key(options: Mapping[str, Any]) -> Any:
