@@ -48,6 +48,14 @@ def test_a_slip_in_a_word_gets_the_word(capsys: pytest.CaptureFixture[str]) -> N
     assert code == 1 and document["near"][0] == "MRENCLAVE"  # type: ignore[index]
 
 
+@pytest.mark.parametrize("slip", ["mrenclav", "enclav", "datase", "work"])
+def test_each_of_what_may_be_meant_is_said_once(capsys: pytest.CaptureFixture[str], slip: str) -> None:
+    code, document = explained(capsys, slip)
+    near = document["near"]
+    assert isinstance(near, list)
+    assert code == 1 and near and len(near) == len(set(near)), near
+
+
 def test_causes_are_explained_as_before(capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("APP_COMPUTE_FAILED", "FAILED", "UNSET"):
         code, document = explained(capsys, name)

@@ -87,11 +87,11 @@ def near(text: str, count: int = 5, also: Mapping[str, str] | None = None) -> li
         also or {}
     )
     word = text.strip().lower()[:200]
-    close = difflib.get_close_matches(word, spelt, count, 0.6)
+    close = difflib.get_close_matches(word, spelt, 2 * count, 0.6)  # several spellings are one name
     parts = [
         name for name in spelt if len(word) >= 4 and word.replace(" ", "_") in name and name not in close
     ]
-    return [spelt[name] for name in (*close, *sorted(parts, key=len))][:count]
+    return list(dict.fromkeys(spelt[name] for name in (*close, *sorted(parts, key=len))))[:count]
 
 
 def entries() -> tuple[Explanation, ...]:
