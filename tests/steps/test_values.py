@@ -240,6 +240,20 @@ def test_a_slip_in_a_files_name_gets_the_one_that_was_meant(tmp_path: Path, type
         assert told.endswith(f"did you mean {meant}?" if meant else typed), told
 
 
+@pytest.mark.parametrize("name", ["dataset", "app_secret_file", "requester_secret", "passphrase_file"])
+def test_a_name_that_no_file_can_have_is_told_at_its_field(tmp_path: Path, name: str) -> None:
+    [field] = [one for one in (*EncryptDataset.fields, *PushSecrets.fields) if one.name == name]
+    with pytest.raises(ValueError, match="File name too long"):
+        field.parse(f"{'1=' if field.numbered else ''}{'n' * 300}", plain(tmp_path))
+
+
+def test_of_several_values_the_one_that_is_wrong_is_named(tmp_path: Path) -> None:
+    (tmp_path / "weather.csv").touch()
+    [field] = [one for one in PushSecrets.fields if one.name == "requester_secret"]
+    with pytest.raises(ValueError, match=r"^2=wether.csv: there is no file .*did you mean weather.csv\?$"):
+        field.parse(["1=weather.csv", "2=wether.csv"], plain(tmp_path))
+
+
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     [field] = [one for one in EncryptDataset.fields if one.name == "dataset"]
     with pytest.raises(ValueError, match="is a folder, not a file"):
@@ -271,7 +285,8 @@ def test_data_in_the_project_is_offered_and_never_taken_by_itself(
         ("model=encrypted", "model=encrypted"), ("./model/=encrypted", "model=encrypted"),
         ("model//deep/.=encrypted", "model/deep=encrypted"), (" model = Encrypted ", "model=encrypted"),
         ("./=authenticated", ".=authenticated"), ("/opt//model/=authenticated", "/opt/model=authenticated"),
-        ("//opt=authenticated", "/opt=authenticated"), ("a=b=encrypted", "a=b=encrypted"),
+        ("//opt=authenticated", "/opt=authenticated"), ("///opt//=authenticated", "/opt=authenticated"),
+        ("a=b=encrypted", "a=b=encrypted"),
     ],
 )  # fmt: skip
 def test_the_path_of_a_region_is_kept_in_its_normal_form(tmp_path: Path, typed: str, kept: str) -> None:

@@ -709,8 +709,12 @@ def test_what_is_wrong_with_a_field_is_gone_once_it_is_corrected() -> None:
     play(app(source), body)
 
 
-def test_the_cursor_goes_to_the_line_that_is_wrong() -> None:
-    lines = ["model=encrypted", "lib=authentic", "a=authenticated"]
+@pytest.mark.parametrize(
+    "lines",
+    [["model=encrypted", "lib=authentic", "a=authenticated"], ["lib", "lib=authentic", "lib"]],
+    ids=["among others", "begins like another"],
+)
+def test_the_cursor_goes_to_the_line_that_is_wrong(lines: list[str]) -> None:
     bad = wrong("dockerfile", "region", "", "lib=authentic is not FOLDER=KIND; kinds are …")
     filled = [
         Filled(one.field, lines, "asked", one.problem) if one.field.name == "region" else one

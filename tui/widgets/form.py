@@ -204,7 +204,8 @@ class Entry(Vertical):
     def _place(self, lines: Sequence[str]) -> tuple[int, int]:
         """Where there is something to do in several lines: the end of the one that is wrong, else of the last."""
         rows = [row for row, line in enumerate(lines) if line and (self.problem or "").startswith(line)]
-        row = rows[0] if rows else max(0, len(lines) - 1)
+        # The longest: another line may begin like it.
+        row = max(rows, key=lambda row: len(lines[row])) if rows else max(0, len(lines) - 1)
         return row, len(lines[row]) if lines else 0
 
     def focus_input(self) -> None:

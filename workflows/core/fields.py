@@ -84,9 +84,18 @@ class Field:
         """The value in its normal form. ValueError says what is wrong with it."""
         if self.many:
             items = list(value) if isinstance(value, list | tuple) else [value]
-            parsed = [self._parse_one(item, ctx) for item in items if item not in ("", None)]
+            parsed = [self._parse_item(item, ctx) for item in items if item not in ("", None)]
             return [one for one in parsed if one is not None]  # of blanks nothing is left
         return self._parse_one(value, ctx)
+
+    def _parse_item(self, item: Any, ctx: Context) -> Any:
+        """One of several, named when it is wrong as it was given: the others may be right."""
+        try:
+            return self._parse_one(item, ctx)
+        except ValueError as error:
+            if not isinstance(item, str) or not is_text(item) or str(error).startswith(item):
+                raise
+            raise ValueError(f"{item}: {error}") from None
 
     def kept(self, value: Any, ctx: Context) -> Any:
         """The value as the manifest keeps it: a path inside the project without the project's own."""

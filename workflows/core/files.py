@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from workflows.core.failure import Missing
+from workflows.core.text import shorten
 
 _MOST_NAMES = 2000  # in a folder, among which a misspelt name is looked for
 
@@ -119,9 +120,13 @@ def near(path: Path) -> str:
 def existing(value: Any) -> str:
     """The path of a file that is there. ValueError says what is wrong with it, and which one was meant."""
     path = Path(str(value))
-    if path.is_dir():
-        raise ValueError(f"{value} is a folder, not a file")
-    if not path.is_file():
+    try:
+        if path.is_dir():
+            raise ValueError(f"{value} is a folder, not a file")
+        there = path.is_file()
+    except OSError as error:  # a name that is too long, a folder that may not be looked into
+        raise ValueError(f"{shorten(str(value), 40, 20)}: {error.strerror}") from None
+    if not there:
         meant = near(path)
         raise ValueError(f"there is no file {value}" + (f"; did you mean {meant}?" if meant else ""))
     return str(value)

@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import os
 import posixpath
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +51,7 @@ def _region(value: Any) -> str:
         meant = f"did you mean {near[0]}?" if near else f"kinds are {', '.join(KINDS)}"
         raise ValueError(f"{value} is not FOLDER=KIND; {meant}")
     if ".." not in folder.split("/"):  # what leads up is refused with its own words
-        folder = posixpath.normpath(folder.replace("//", "/"))
+        folder = posixpath.normpath(re.sub("/+", "/", folder))  # two at the front it would keep
     return f"{folder}={kind}"
 
 
