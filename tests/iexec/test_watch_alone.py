@@ -83,3 +83,14 @@ def test_a_task_that_was_claimed_ends_the_watch(world: World, matched: Context) 
     with pytest.raises(Failed) as caught:
         list(work)
     assert "went back to the account of the requester" in caught.value.hint
+
+
+def test_a_task_that_ends_well_between_two_looks_is_not_late(world: World, matched: Context) -> None:
+    task = world.started(matched.outputs["request"]["deal"])
+    work = watch.Watch().run(matched)
+    until(work, "the chain says ACTIVE")
+    worker, digest = world.poco("worker"), "0x" + "5e" * 32
+    result = world.result(task.taskid, digest)
+    worker.run(lambda: worker.contribute_and_finalize(task.taskid, digest, b"", **result))
+    world.later(3001)  # as when the machine slept
+    assert "COMPLETED" in until(work, "the chain says").text

@@ -79,13 +79,13 @@ class Watch(Step):
         before: TaskStatus | None = None
         told = False
         while True:
+            now = chain.block_time()  # asked first: what ended in time is not late by then
             status = chain.view_task(taskid).status
             if status is not before:
                 yield Noted(text=f"the chain says {status.name}")
                 before = status
             if status in (TaskStatus.COMPLETED, TaskStatus.FAILED):
                 return Ended(status.name, None, "", "")
-            now = chain.block_time()
             if times is not None and now > times.final:
                 return Ended("FAILED", _LATE, "nobody finished the task before its final deadline", _MEND)
             if times is not None and not told and now > times.computed:
