@@ -683,7 +683,11 @@ def test_a_file_at_hand_is_taken_by_a_key_and_not_by_itself() -> None:
         async def body(pilot: Pilot[int], screen: Wizard, keys: Any = keys) -> None:
             note = screen.query_one("#ask .note", Static)
             assert str(note.content) == "→ takes weather.csv; b.csv is here too"
-            await pilot.press(*keys)
+            assert note.visible
+            await pilot.press(*keys[:-1])
+            await settled(pilot)
+            assert note.visible is (len(keys) == 1), "where something is typed, → takes nothing"
+            await pilot.press(keys[-1])
             await settled(pilot)
 
         play(app(source), body)

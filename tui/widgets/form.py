@@ -195,6 +195,8 @@ class Entry(Vertical):
         """What is wrong is told of the value that is wrong."""
         for problem in self.query(".problem"):
             problem.display = self.value == self._wrong
+        if self._offer:
+            self.query_one(".note").visible = not self.value
 
     def tell(self, choice: Choice) -> None:
         """Show the whole note of the marked choice."""
