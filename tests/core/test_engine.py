@@ -302,6 +302,18 @@ def test_only_and_from_use_what_earlier_runs_left(tmp_path: Path) -> None:
         go(tmp_path, Face(), start="nowhere")
 
 
+def test_what_the_steps_before_left_is_told_as_they_left_it(tmp_path: Path) -> None:
+    class Odd(First):
+        def run(self, ctx: Context) -> Work:
+            yield Noted(text="a name that a terminal would act on")
+            return {"greeting": "odd\u202ename"}
+
+    go(tmp_path, Face([True]), [Odd(), Second()])
+    _, events, _ = go(tmp_path, Face([True]), start="second", force=True)
+    assert events[0].before == {"first": {"greeting": "odd\u202ename"}}  # type: ignore[attr-defined]
+    assert events[-1].outputs["first"] == events[0].before["first"]  # type: ignore[attr-defined]
+
+
 def test_the_catalogue_orders_by_after_and_refuses_nonsense() -> None:
     assert [step.id for step in Catalog([Second(), First()]).steps] == ["first", "second"]
     with pytest.raises(ValueError, match="share an id"):

@@ -149,7 +149,7 @@ TYPES: dict[str, type[Event]] = {
 }  # fmt: skip
 
 _COMMON = ("at", "run", "step")
-_AS_IT_IS = ("outputs", "default")  # values for programs, and documents that a person edits
+_AS_IT_IS = ("outputs", "before", "default")  # values for programs, and documents that a person edits
 _ONE_LINE = ("task", "parent", "title", "detail")  # a file's name may hold line ends
 
 
