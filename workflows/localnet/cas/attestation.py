@@ -136,9 +136,7 @@ def _configuration(store: SessionStore, found: Stored, service: Service) -> dict
         }
     except NotShared as error:
         raise AttestationFailed(str(error)) from None
-    except (
-        LookupError
-    ) as error:  # of a secret that is imported, or posted before the language was as it is now
+    except LookupError as error:  # an imported secret, or one posted before the language was as it is now
         raise AttestationFailed(f"a secret of the session is missing: {clean(str(error))}") from None
 
 
