@@ -89,6 +89,19 @@ def test_a_journal_of_somebody_else_names_no_file_outside_either(project: Path) 
     prepared(options.parse_resume(["--project", str(project)]))
 
 
+@pytest.mark.parametrize("flag", ["--wallet", "--password-file", "--passphrase-file", "--output"])
+def test_a_run_with_a_file_outside_goes_on_without_naming_it_again(project: Path, flag: str) -> None:
+    mine = str(project.parent / "mine.key")
+    first = options.parse_run(["onboard", "--project", str(project), flag, mine])
+    steps, ctx = prepared(first)
+    ctx.cancel.set()
+    Engine(steps, ctx, lambda _: None, Unattended(yes=True), given=first.given).run()
+    resumed = options.parse_resume(["--project", str(project)])
+    _, ctx = prepared(resumed)
+    ctx.close()
+    assert mine in resumed.given.values()
+
+
 def test_the_headless_faces_say_it_as_lines_and_as_a_document(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

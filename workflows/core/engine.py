@@ -314,8 +314,11 @@ class Engine:
         return None, "none"
 
     def _named(self) -> None:
-        """Remember which files outside of the project the person named, with flags or in the environment."""
-        for field in (field for step in self.steps for field in step.fields if field.manifest):
+        """Remember which files outside of the project the person named, with flags or in the environment.
+
+        Those that no manifest keeps, too: the journal has them, for a run that is resumed.
+        """
+        for field in (field for step in self.steps for field in step.fields):
             value = self._given.get(field.name) or self._environ.get(field.variable)
             if field.names_file(value):
                 with contextlib.suppress(ValueError):  # told when its step comes
