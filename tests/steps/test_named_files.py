@@ -102,6 +102,18 @@ def test_a_run_with_a_file_outside_goes_on_without_naming_it_again(project: Path
     assert mine in resumed.given.values()
 
 
+@pytest.mark.parametrize("words", [(), ("--from", "push_secrets")])
+def test_a_network_that_is_not_there_is_told_by_the_step_that_needs_it(
+    project: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    (project / "creamtea.toml").write_text('network = "gone"\n')
+    assert main(["run", "onboard", "--yes", "--json", "--project", str(project), *words]) != 0
+    ended = [
+        one for one in map(json.loads, capsys.readouterr().out.splitlines()) if one["type"] == "step_ended"
+    ]
+    assert ended and "gone" in ended[-1]["error"]["message"], ended
+
+
 def test_the_headless_faces_say_it_as_lines_and_as_a_document(
     project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -136,15 +136,24 @@ class Engine:
     def _foreseen(self, first: int, last: int) -> Iterator[tuple[Step, Filled]]:
         """The files that a step would refuse when its turn comes."""
         for step in self.steps[first:last]:
-            for field in visible(step.fields, self.ctx):
+            fields: Sequence[Field] = ()
+            with contextlib.suppress(Failed):  # its network is not there, say: the step itself will tell
+                fields = visible(step.fields, self.ctx)
+            for field in fields:
                 if field.kind == "path" and not callable(field.default):
                     filled = self._judge(field, *self._resolve(field))
                     if filled.problem and filled.source in ("flag", "environment", "manifest"):
                         yield step, filled
 
     def _recall(self, step: Step) -> None:
-        """Values of a step before the first one that runs."""
-        form = self._form(step)
+        """Values of a step before the first one that runs. A failure stands under the step's name."""
+        self._step, began = step.id, self._worked()
+        try:
+            form = self._form(step)
+        except Failed as failure:
+            self._emit(StepStarted(title=step.title, command=""))
+            self._end(step, began, failure)
+            raise
         self.ctx.values.update({filled.field.name: filled.value for filled in form})
 
     def _perform(self, step: Step, force: bool) -> bool:
