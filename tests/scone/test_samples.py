@@ -142,7 +142,8 @@ def test_other_datasets(ready, tmp_path, language, content):
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_a_dataset_that_is_not_there_fails_the_app(ready, tmp_path, language):
-    ran = start(ready, language, tmp_path / "out", IEXEC_DATASET_FILENAME="nope")
+@pytest.mark.parametrize("name", ["nope", "0", "x", "0x0"])  # old apps find the dataset's own name
+def test_a_dataset_that_is_not_there_fails_the_app(ready, tmp_path, language, name):
+    ran = start(ready, language, tmp_path / "out", IEXEC_DATASET_FILENAME=name)
     assert ran.returncode != 0
     assert not (tmp_path / "out" / "computed.json").exists()

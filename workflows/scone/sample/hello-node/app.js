@@ -36,7 +36,7 @@ function main() {
 // A table from the dataset: averages, or its size when it is no such table.
 function datasetReport() {
   const name = process.env.IEXEC_DATASET_FILENAME;
-  if (!name || /^0x0*$/.test(name)) return ["No dataset was given."]; // without one iExec names the zero address
+  if (!name || /^0x0{40}$/.test(name)) return ["No dataset was given."]; // without one iExec names the zero address
   const text = fs.readFileSync(path.join(INPUT, name), "utf8");
   const lines = text.split(/\r?\n/).filter((line) => line !== "");
   const rows = lines.map((line) => line.split(","));
