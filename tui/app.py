@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import _thread
 import argparse
 import asyncio
 import os
-import signal
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TextIO
 
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.command import Provider
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.events import Event, Key, Paste
 from textual.filter import LineFilter
 from textual.message import Message
@@ -27,6 +30,8 @@ from tui.edge import Edge
 from tui.keyboard import Keyboard
 from tui.palette import Actions
 from tui.screens.start import Start
+from tui.terminal import Terminal
+from workflows.cli import ending
 from workflows.core.failure import Cancelled, Failed
 
 if TYPE_CHECKING:
@@ -72,6 +77,9 @@ class Creamtea(App[int], inherit_bindings=False):
         self.keymap: dict[str, str] = {}
         self._complaint: Failed | None = None
         self._kept_theme = self.theme
+        self.over = threading.Event()
+        self._told_to_end = False
+        self._loop_at_work: asyncio.AbstractEventLoop | None = None
         self._configure()
 
     def _configure(self) -> None:
@@ -113,9 +121,9 @@ class Creamtea(App[int], inherit_bindings=False):
     def on_mount(self) -> None:
         self.animation_level = "none"
         self.set_interval(TICK, self._tick)
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            with suppress(NotImplementedError, RuntimeError, ValueError):  # only in the main thread
-                asyncio.get_running_loop().add_signal_handler(number, self.action_leave)
+        self._loop_at_work = asyncio.get_running_loop()
+        if self._told_to_end:
+            self._abandon()
         if self.source is not None:
             self.play(self.source)
         else:
@@ -189,6 +197,8 @@ class Creamtea(App[int], inherit_bindings=False):
         self._tick()
 
     def _tick(self) -> None:
+        if isinstance(self._driver, Terminal) and self._driver.gone:
+            self.end()
         if self._wizard is not None and self._wizard.is_mounted and self._feed is not None:
             self._wizard.take(self._feed.drain())
             self._wizard.sync()
@@ -206,12 +216,39 @@ class Creamtea(App[int], inherit_bindings=False):
         else:
             wizard.action_cancel()
 
-    def action_leave(self) -> None:
-        """Cancel what runs and end the program."""
+    def action_leave(self, code: int = 0) -> None:
+        """Cancel what runs and end the program with this exit code, unless a run has its own."""
         if self.source is not None:
             self.source.close()
         self._close_feed()
-        self.exit(0)
+        self.exit(code, return_code=code)
+
+    def end(self, *_: object) -> None:
+        """Cancel what runs and end the program, also where the screen's own thread is stuck. A signal may call this."""
+        if not self._told_to_end:
+            self._told_to_end = True
+            # Not here: what is called may want a lock that this very thread holds.
+            _thread.start_new_thread(self._end, ())
+
+    def _end(self) -> None:
+        ending.at_the_latest(self.over, lambda: None)
+        if self._loop_at_work is not None:
+            with suppress(RuntimeError):  # it is gone already
+                self._loop_at_work.call_soon_threadsafe(self._abandon)
+        if self.source is not None:
+            self.source.close()  # its clean-up has begun even if the loop hears nothing
+
+    def _abandon(self) -> None:
+        self.action_leave(Cancelled.exit_code)
+
+    @property
+    def told_to_end(self) -> bool:
+        """Whether a signal, or the end of the terminal, ended the program."""
+        return self._told_to_end
+
+    def get_driver_class(self) -> type[Driver]:
+        found = super().get_driver_class()
+        return Terminal if found is LinuxDriver else found
 
     def _close_feed(self) -> None:
         if self._feed is not None:
@@ -242,8 +279,12 @@ def main(words: list[str]) -> int:
         from workflows.cli import explain
 
         return explain(failure)
-    app.run()
-    return _finish(app)
+    with ending.on_signals(app.end, *ending.SIGNALS):
+        app.run()
+        code = _finish(app)
+        ending.hush()
+    app.over.set()
+    return code
 
 
 def _app(words: list[str]) -> Creamtea:
@@ -278,10 +319,15 @@ def _finish(app: Creamtea) -> int:
         return app.return_code or 0
     try:
         if not source.wait(0.5):
-            print("stopping the step; ctrl+c ends at once", file=sys.stderr)
+            _say("stopping the step; ctrl+c ends at once", sys.stderr)
             source.close()
-            source.wait(_PATIENCE)
+            source.wait(ending.PATIENCE if app.told_to_end else _PATIENCE)
     except KeyboardInterrupt:
         os._exit(Cancelled.exit_code)
-    print(source.farewell)
+    _say(source.farewell, sys.stdout)
     return source.exit_code or app.return_code or 0
+
+
+def _say(text: str, stream: TextIO) -> None:
+    with suppress(OSError):  # the terminal may be gone
+        print(text, file=stream, flush=True)

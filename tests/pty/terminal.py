@@ -46,6 +46,7 @@ class Terminal:
                 env.pop(name, None)
         self.pid, self._fd = pty.fork()
         if self.pid == 0:  # pragma: no cover - the child
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever the tests run under
             if folder is not None:
                 os.chdir(folder)
             os.execve(sys.executable, [sys.executable, *program, *words], env)
@@ -61,7 +62,7 @@ class Terminal:
         if self.status is None:
             os.kill(self.pid, signal.SIGKILL)
             os.waitpid(self.pid, 0)
-        os.close(self._fd)
+        self.hang_up()
 
     @property
     def text(self) -> str:
@@ -95,6 +96,9 @@ class Terminal:
 
     def read(self, seconds: float) -> bool:
         """Read what comes within so many seconds; whether anything came."""
+        if self._fd < 0:
+            time.sleep(seconds)
+            return False
         ready, _, _ = select.select([self._fd], [], [], seconds)
         if not ready:
             return False
@@ -109,18 +113,30 @@ class Terminal:
         self._stream.feed(data)
         return True
 
+    def hang_up(self) -> None:
+        """Close the terminal, as who closes its window does."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    @property
+    def over(self) -> bool:
+        """Whether the program ended, without reading a word of it."""
+        if self.status is None:
+            found, status = os.waitpid(self.pid, os.WNOHANG)
+            if found:
+                self.status = os.waitstatus_to_exitcode(status)
+        return self.status is not None
+
     def end(self, patience: float = PATIENCE) -> int:
         """Read until the program ended; its exit code, or minus the signal that killed it."""
         deadline = time.monotonic() + patience
         while self.status is None:
             if time.monotonic() > deadline:
                 raise AssertionError(f"it did not end:\n{self.text}")
-            if not self.read(0.1) and self.status is None:
-                found, status = os.waitpid(self.pid, os.WNOHANG)
-                if found:
-                    self.status = os.waitstatus_to_exitcode(status)
-                    while self.read(0.1):
-                        pass
+            if not self.read(0.1) and self.over:
+                while self.read(0.1):
+                    pass
         return self.status
 
     def _reap(self) -> None:

@@ -94,7 +94,7 @@ class SecretsScreen(Screen[None]):
         yield Keys()
 
     def on_mount(self) -> None:
-        self.action_again()
+        self.call_later(self.action_again)  # what is under way is drawn once the screen is mounted
 
     def on_unmount(self) -> None:
         if self._errand is not None:

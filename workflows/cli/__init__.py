@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from workflows.cli import program
+from workflows.cli import ending, program
 from workflows.cli.document import show
 from workflows.cli.parser import PROGRAM
 from workflows.core.failure import Cancelled, Failed, Missing
@@ -23,15 +23,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
+        with ending.on_signals(ending.once(), *ending.SIGNALS):
+            code = _ended(words, as_json)
+            sys.stdout.flush()  # while it can still be told that nobody reads it
+            return code
+    except KeyboardInterrupt:
+        return Cancelled.exit_code
+    except OSError as error:
+        unread = ending.unread()
+        ending.hush()
+        if unread:
+            return Cancelled.exit_code
+        return explain(Failed(f"standard output: {error.strerror}", "look at what it is redirected to"))
+
+
+def _ended(words: list[str], as_json: bool) -> int:
+    """The exit code of one command line that went well, or whose failure is told."""
+    try:
         return _dispatch(words)
     except Failed as failure:
         return explain(failure, as_json)
-    except KeyboardInterrupt:
-        return Cancelled.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except Exception as error:
+        if isinstance(error, OSError) and ending.unread():
+            raise
         if os.environ.get("CREAMTEA_DEBUG"):
             raise
         from workflows.core.stumbled import stumbled

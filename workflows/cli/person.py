@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
+from workflows.cli import ending
 from workflows.cli.parser import HERE, PROGRAM
 from workflows.core.failure import Cancelled, Failed, Missing
 from workflows.core.text import clean
@@ -67,11 +67,7 @@ class Person(Unattended):
         if asked.kind == "secret":
             import getpass
 
-            with interruptible():
-                try:
-                    return getpass.getpass(f"  {asked.question}: ")
-                except EOFError:
-                    raise Cancelled("the input ended") from None
+            return interruptibly(lambda: getpass.getpass(f"  {asked.question}: "))
         reply = self._read(f"  {asked.question} [{'y/N' if asked.kind == 'confirm' else ''}] ")
         return reply.lower() in ("y", "yes") if asked.kind == "confirm" else reply
 
@@ -99,11 +95,13 @@ class Person(Unattended):
                 ) from None
 
     def _read(self, prompt: str) -> str:
-        with interruptible():
+        def read() -> str:
             self._cancel.check()  # asked for before we listened
             self._out.write(prompt)
             self._out.flush()
-            line = sys.stdin.readline()
+            return sys.stdin.readline()
+
+        line = interruptibly(read)
         if not line:
             raise Cancelled("the input ended")
         return line.strip()
@@ -153,16 +151,22 @@ class Prompts(Person):
             self._out.write(f"      … {len(choices) - 12} more\n")
 
 
-@contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Ctrl-C ends the waiting for a person at once; elsewhere it only asks the step to stop."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
+def interruptibly(read: Callable[[], str]) -> str:
+    """What a person types. Ctrl-C, and what ends the program, end the waiting for it at once.
+
+    Elsewhere they only ask the step to stop. Cancelled then, and when the input or the terminal is at its end.
+    """
+    try:  # around the handlers, too: a signal may come while they are put back
+        with ending.on_signals(ending.once(), signal.SIGINT, *ending.SIGNALS):
+            return read()
     except KeyboardInterrupt:
         raise Cancelled from None
-    finally:
-        signal.signal(signal.SIGINT, before)
+    except EOFError:
+        raise Cancelled("the input ended") from None
+    except OSError:
+        if not ending.gone(0):
+            raise
+        raise Cancelled("the terminal is gone") from None
 
 
 def asks(options: argparse.Namespace) -> bool:
@@ -194,8 +198,7 @@ def agreed(options: argparse.Namespace) -> None:
     print(f"{PROGRAM}: {clean(told)}\n  → --project names another folder", file=sys.stderr)
     if asks(options):
         print("go on all the same? [y/N] ", end="", flush=True)
-        with interruptible():
-            reply = sys.stdin.readline()
+        reply = interruptibly(sys.stdin.readline)
         if reply.strip().lower() not in ("y", "yes"):
             raise Cancelled("nothing was written", f"{PROGRAM} run {options.workflow} --project DIR")
 

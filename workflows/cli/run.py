@@ -9,8 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from workflows.cli import ending, program
 from workflows.cli import options as taken
-from workflows.cli import program
+from workflows.cli.parser import PROGRAM
 
 if TYPE_CHECKING:
     from workflows.core.events import Event
@@ -59,7 +60,14 @@ def _run(options: argparse.Namespace) -> int:
 
         def emit(event: Event) -> None:
             recorder(event)
-            printer(event)
+            try:
+                printer(event)
+            except OSError as error:  # who does not read does not want the rest of it either
+                unread = ending.unread()
+                ending.hush()
+                ctx.cancel.set()
+                if not unread:
+                    print(f"{PROGRAM}: standard output: {error.strerror}", file=sys.stderr)
 
         engine = Engine(steps, ctx, emit, answers, given=options.given, environ=os.environ)
         return engine.run(start=options.start, only=options.only, force=options.force)
@@ -67,23 +75,30 @@ def _run(options: argparse.Namespace) -> int:
 
 @contextlib.contextmanager
 def interrupts(ctx: Context) -> Iterator[None]:
-    """Ctrl-C and SIGTERM cancel the running step; a second one ends the program."""
+    """Ctrl-C, SIGTERM and SIGHUP cancel the running step; a second one ends the program.
+
+    After a signal from outside nobody may be there to send the second one: it comes by itself.
+    """
     import _thread
     import signal
+    import threading
 
-    asked = False
+    asked, over = False, threading.Event()
 
     def stop(number: int, _frame: object) -> None:
         nonlocal asked
+        if asked and number == signal.SIGHUP:
+            return  # a terminal that is closed sends it more than once
         if asked:
             raise KeyboardInterrupt
         asked = True
         # Not here: what it calls may want a lock that this very thread holds.
         _thread.start_new_thread(ctx.cancel.set, ())
+        if number in ending.SIGNALS:
+            ending.at_the_latest(over, lambda: os.kill(os.getpid(), signal.SIGTERM))
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with ending.on_signals(stop, signal.SIGINT, *ending.SIGNALS):
+        try:
+            yield
+        finally:
+            over.set()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import signal
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -99,9 +98,6 @@ def _up(state: Path, shared: Any, emit: Emit) -> Result:
     """Start the localnet, or find it, and hold it until interrupted; what it tells meanwhile is told."""
     from workflows.localnet import client
 
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
     def hold() -> int:
         position = (state / client.EVENTS).stat().st_size
         try:
@@ -115,7 +111,6 @@ def _up(state: Path, shared: Any, emit: Emit) -> Result:
             raise failure
         return 0
 
-    signal.signal(signal.SIGTERM, interrupt)
     lease = client.join(state, emit, words=shared.words if shared else ())
     found = lease.document.get("public") or {}
     if shared and (found.get("listen"), found.get("hosts")) != (shared.listen, list(shared.hosts)):
