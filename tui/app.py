@@ -31,7 +31,7 @@ from tui.keyboard import Keyboard
 from tui.palette import Actions
 from tui.screens.start import Start
 from tui.terminal import Terminal
-from workflows.cli import ending
+from workflows.core import ending
 from workflows.core.failure import Cancelled, Failed
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import IO, Any, cast
 
 from textual.drivers.linux_driver import LinuxDriver
 
-from workflows.cli.ending import gone
+from workflows.core.ending import gone
 
 
 class Terminal(LinuxDriver):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,16 +15,19 @@ from typing import Any
 import pytest
 from eth_account import Account
 
+from tests.localnet.logins import authorization
 from tests.localnet.sms.sms_world import STAGES
 from workflows.cli import main
 from workflows.core.journal import Journal
 from workflows.core.manifest import Manifest
-from workflows.iexec.orders import AppOrder, DatasetOrder, Domain, Order, RequestOrder
+from workflows.iexec.orders import AppOrder, DatasetOrder, Domain, Order, RequestOrder, WorkerpoolOrder
 from workflows.iexec.poco import Poco
 from workflows.iexec.records import NewApp, NewDataset
 from workflows.iexec.sms import Sms
 from workflows.iexec.tags import TEE_SCONE
 from workflows.localnet.chain import Chain
+from workflows.localnet.market.server import Market
+from workflows.localnet.service import Door
 from workflows.localnet.sms.server import Sms as Server
 
 NETWORK = """
@@ -47,18 +51,11 @@ FINGERPRINT = f"{'3b' * 32}|{'b8' * 16}|{'54' * 32}".encode()
 
 
 @contextmanager
-def sms_over(chain: Chain, folder: Path) -> Iterator[str]:
-    """The localnet's own SMS, which reads owners off this chain; its URL."""
+def served(server: Door) -> Iterator[str]:
+    """A server of the localnet's on a thread of its own; its URL."""
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="sms", daemon=True)
+    thread = threading.Thread(target=loop.run_forever, name="served", daemon=True)
     thread.start()
-
-    async def no_session(_: str) -> str:
-        raise AssertionError("no session is made here")
-
-    folder.mkdir(mode=0o700)
-    reader = Poco(chain.rpc, chain.hub, None, chain_id=chain.chain_id)
-    server = Server(folder, lambda: reader, no_session, tee=STAGES)
     asyncio.run_coroutine_threadsafe(server.start(), loop).result(30)
     try:
         yield server.url
@@ -69,6 +66,35 @@ def sms_over(chain: Chain, folder: Path) -> Iterator[str]:
         loop.close()
 
 
+@contextmanager
+def sms_over(chain: Chain, folder: Path) -> Iterator[str]:
+    """The localnet's own SMS, which reads owners off this chain; its URL."""
+
+    async def no_session(_: str) -> str:
+        raise AssertionError("no session is made here")
+
+    folder.mkdir(mode=0o700)
+    reader = Poco(chain.rpc, chain.hub, None, chain_id=chain.chain_id)
+    with served(Server(folder, lambda: reader, no_session, tee=STAGES)) as url:
+        yield url
+
+
+@contextmanager
+def market_over(chain: Chain, folder: Path) -> Iterator[str]:
+    """The localnet's own market over this chain; its URL."""
+
+    async def sell(_: int) -> WorkerpoolOrder:
+        raise AssertionError("no workerpool is asked for here")
+
+    folder.mkdir(mode=0o700)
+    reader = Poco(chain.rpc, chain.hub, None, chain_id=chain.chain_id)
+    market = Market(
+        folder, lambda: reader, sell, chain_id=chain.chain_id, workerpool=chain.workerpool, owner=""
+    )
+    with served(market) as url:
+        yield url
+
+
 @dataclass
 class Town:
     """`secrets` calls the command; its exit code and its document."""
@@ -77,6 +103,7 @@ class Town:
     project: Path
     home: Path
     sms: str
+    market: str = ""
     app: str = ""
     dataset: str = ""
     capsys: pytest.CaptureFixture[str] | None = None
@@ -98,14 +125,7 @@ class Town:
         new = self.poco.deploy_dataset(NewDataset(self.me, "leaves", cid, CHECKSUM))
         self.poco.send(new)
         self.dataset = self.poco.deployed_address("dataset", self.poco.wait(new), new)
-        path = self.home / "xdg_config_home" / "creamtea" / "networks.toml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(
-            NETWORK.format(
-                chain_id=self.chain.chain_id, rpc=self.chain.rpc, hub=self.chain.hub, sms=self.sms,
-                **self.chain.registries,
-            )
-        )  # fmt: skip
+        self.network()
         manifest = Manifest(self.project)
         manifest.set("network", "trial")
         manifest.set("networks.trial.app", self.app)
@@ -134,6 +154,32 @@ class Town:
             known |= {"app": self.app, "requester": self.me, "beneficiary": self.me}
         return kind(**{**known, **fields}).sign_with(self.account, self.domain)
 
+    def offer(self, order: Order) -> None:
+        """Give an order to the market, as somebody else's program does: nothing of it is written here."""
+
+        def ask(path: str, headers: dict[str, str], body: Any = None) -> Any:
+            url = f"{self.market}{path}chainId={self.chain.chain_id}"
+            data = None if body is None else json.dumps(body).encode()
+            request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
+            with urllib.request.urlopen(request) as answer:
+                return json.load(answer)
+
+        challenge = ask(f"/challenge?address={self.me}&", {})["data"]
+        signed = {"Authorization": authorization(challenge, self.account)}
+        assert ask(f"/{order.kind}s?", signed, {"order": order.to_json()})["ok"]
+
+    def network(self, **changes: str) -> None:
+        """Describe the network to the person who uses it."""
+        path = self.home / "xdg_config_home" / "creamtea" / "networks.toml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = NETWORK.format(
+            chain_id=self.chain.chain_id, rpc=self.chain.rpc, hub=self.chain.hub, sms=changes.get("sms", self.sms),
+            **self.chain.registries,
+        )  # fmt: skip
+        if market := changes.get("market", self.market):
+            text = text.replace("[trial.registries]", f'market = "{market}"\n\n[trial.registries]')
+        path.write_text(text)
+
     def write_orders(self, *orders: Order) -> None:
         """As the SDK keeps them in the project."""
         document = {str(self.chain.chain_id): {order.kind: order.to_json() for order in orders}}
@@ -161,8 +207,8 @@ def town(
     """A town whose traces on the chain are undone."""
     project = folder / "tea"
     project.mkdir()
-    with sms_over(chain, folder / "sms") as url:
-        made = Town(chain, project, home, url, capsys=capsys)
+    with sms_over(chain, folder / "sms") as url, market_over(chain, folder / "market") as market:
+        made = Town(chain, project, home, url, market, capsys=capsys)
         before = made.poco.w3.provider.make_request("evm_snapshot", [])["result"]  # type: ignore[arg-type]
         try:
             made.settle()

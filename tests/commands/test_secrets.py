@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import http.client
 import io
 import json
 import os
 import pty
 import stat
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.commands.secret_town import Town
 from tests.commands.secret_town import town as a_town
+from tests.pty.terminal import Terminal
 from workflows.cli import main
 from workflows.cli.command import parse
 from workflows.cli.program import commands
@@ -230,6 +238,114 @@ def test_the_audit_of_orders_and_what_mends_it(town: Town, value: Path, tmp_path
     assert code == 0 and names(document) == []
     assert rows(document)["dataset-key"]["uses"] == []
     assert town.secrets("cancel", "0x" + "12" * 32, "--yes")[1]["error"]["name"] == "no_order"
+
+
+def test_an_order_that_was_signed_elsewhere_is_known_from_the_market(town: Town) -> None:
+    """By the same owner, on another machine: no file here has it."""
+    order = town.signed(DatasetOrder, apprestrict=ids.ZERO_ADDRESS)
+    town.offer(order)
+    code, document = town.secrets("audit")
+    [use] = rows(document)["dataset-key"]["uses"]
+    assert use["hash"] == order.hash(town.domain) and use["source"] == "the market" and use["app"] is None
+    assert document["market"] == {"url": town.market, "orders": 1} and document["sources"] == ["the market"]
+    assert code == 1 and set(names(document)) == {"open_dataset", "not_set"}
+    code, document = town.secrets("cancel", use["hash"], "--yes")
+    assert code == 0 and document["tx"]
+    assert town.secrets("audit")[1]["rows"] == [
+        row for row in town.secrets("audit")[1]["rows"] if not row["uses"]
+    ]
+
+
+def test_an_order_that_a_market_made_up_lets_nobody_read(town: Town) -> None:
+    """Whatever a market says: an order counts that the owner signed for this chain."""
+    real = town.signed(DatasetOrder)
+    forged = dataclasses.replace(real, apprestrict=ids.ZERO_ADDRESS)
+
+    class Liar(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"ok": True, "count": 1, "orders": [{"order": forged.to_json()}]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Liar) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        town.network(market=f"http://127.0.0.1:{server.server_port}")
+        code, document = town.secrets("audit", "--dataset", town.dataset)
+        server.shutdown()
+    assert code == 0 and document["sources"] == []
+
+
+def test_a_market_that_is_silent_or_missing_is_told(town: Town) -> None:
+    town.network(market="http://127.0.0.1:9")
+    code, document = town.secrets("audit")
+    assert code == 1 and names(document) == ["no_market_answer"]
+    assert document["market"] == {"url": "http://127.0.0.1:9", "orders": None}
+    town.network(market="")
+    code, document = town.secrets("audit")
+    assert code == 0 and document["market"] is None
+    assert [one["name"] for one in document["warnings"]] == ["no_market"]
+
+
+def test_a_slow_sms_is_asked_for_several_secrets_at_once(town: Town, value: Path) -> None:
+    for number in range(8):
+        town.secrets("push", "requester-secret", "--name", f"pin-{number}", "--from", value, "--yes")
+    with slow(town.sms, 1.5) as (url, most):
+        town.network(sms=url)
+        words = ["secrets", "list", "--project", str(town.project), "--owner", town.me]
+        with Terminal(words, size=(120, 60)) as terminal:
+            terminal.until(f"waiting for the SMS {url}")
+            assert terminal.end() == 0
+        assert max(most) == 8
+        assert b"pin-7" in terminal.raw and "◐" not in terminal.text
+
+
+@contextmanager
+def slow(url: str, seconds: float) -> Iterator[tuple[str, list[int]]]:
+    """The same server behind a line on which each answer takes so long; how many were under way at each question."""
+    lock, now, counts = threading.Lock(), 0, list[int]()
+
+    class Late(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.pass_on()
+
+        def do_HEAD(self) -> None:
+            self.pass_on()
+
+        def pass_on(self) -> None:
+            nonlocal now
+            with lock:
+                now += 1
+                counts.append(now)
+            time.sleep(seconds)
+            with lock:
+                now -= 1
+            line = http.client.HTTPConnection(urlsplit(url).netloc)
+            line.request(self.command, self.path)
+            answer = line.getresponse()
+            body = answer.read()
+            self.send_response(answer.status)
+            for name, content in answer.getheaders():
+                if name.lower() not in ("transfer-encoding", "connection", "date", "server"):
+                    self.send_header(name, content)
+            self.end_headers()
+            self.wfile.write(body)
+            line.close()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Late) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", counts
+        finally:
+            server.shutdown()
 
 
 def test_orders_of_a_file_and_of_a_damaged_one(town: Town, tmp_path: Path) -> None:

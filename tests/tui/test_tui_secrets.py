@@ -300,6 +300,23 @@ def test_every_row_can_be_reached_and_fits(size: tuple[int, int]) -> None:
     play(app(Replayed(document)), body, size)
 
 
+def test_long_names_are_told_apart_on_a_narrow_screen() -> None:
+    document = recorded()
+    [row] = [one for one in document["rows"] if one["name"] == "Pin"]
+    names = ["creamtea-1-3b2a1c0d9e8f", "creamtea-2-77aa0c0d1e2f"]
+    document["rows"] = [{**row, "name": name} for name in names]
+    document["warnings"] = []
+
+    async def body(pilot: Pilot[int], screen: SecretsScreen) -> None:
+        _, first, second, *_ = screen.query_one(Matrix).render().plain.splitlines()
+        assert "creamtea-1…a1c0d9e8f" in first and "creamtea-2…a0c0d1e2f" in second
+        await pilot.resize_terminal(160, 30)
+        _, first, *_ = screen.query_one(Matrix).render().plain.splitlines()
+        assert f"requester secret {names[0]}" in first
+
+    play(app(Replayed(document)), body)
+
+
 def test_hostile_text_reaches_no_terminal() -> None:
     text = json.dumps(recorded())
     for word in (

@@ -64,15 +64,16 @@ def record(document: Document, at: int) -> Record:
         used = "every run"
     elif any(use["app"] is None for use in uses):
         used = "ANY app"
-    title = row["kind"].replace("-", " ")
+    kind = row["kind"].replace("-", " ")
+    title, before = kind, ""
     if row["kind"] in NAMED:
-        title = f"{title} {row['name']}"
+        title, before = row["name"], kind
     cells = [
         title, _short(row["owner"]), row["framework"] or "", STATES[row["state"]],
         (row["pushed_at"] or "–")[:10], used, "never" if row["forever"] else "yes",
         (row["commitment"] or "–")[:10], row["slot"],
     ]  # fmt: skip
-    return Record(MARKS[row["state"]], _STYLES[row["state"]], [clean(cell) for cell in cells], warned)
+    return Record(MARKS[row["state"]], _STYLES[row["state"]], [clean(cell) for cell in cells], warned, before)
 
 
 def full(document: Document, at: int) -> list[Said]:

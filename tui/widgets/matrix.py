@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.events import Click
 from textual.geometry import Size
 from textual.message import Message
 from textual.widget import Widget
+
+from workflows.core.text import shorten
 
 _GAP = 2
 _FIRST = 18  # cells that the first column needs at least
@@ -26,12 +29,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Record:
-    """One row: a mark and its style, and a text for each column; `warned` puts an exclamation mark beside."""
+    """One row: a mark and its style, and a text for each column; `warned` puts an exclamation mark beside.
+
+    `kind` goes before the first text where there is room for both; that text keeps its two ends where it is too long.
+    """
 
     mark: str
     style: str
     cells: Sequence[str]
     warned: bool = False
+    kind: str = ""
 
 
 class Matrix(Widget):
@@ -85,7 +92,7 @@ class Matrix(Widget):
                 ("▸" if here else " ", "$accent bold"), (row.mark, row.style),
                 ("!" if row.warned else " ", "$warning bold"),
             )  # fmt: skip
-            text = Content(self._line("", row.cells, widths))
+            text = Content(self._line("", [_fitting(row, widths[0]), *row.cells[1:]], widths))
             lines.append(Content.assemble(lead, text.stylize("bold reverse") if here else text))
         return Content("\n").join(lines)
 
@@ -111,3 +118,12 @@ class Matrix(Widget):
             if width
         ]
         return lead + (" " * _GAP).join(shown)
+
+
+def _fitting(row: Record, width: int) -> str:
+    """The first text of a row in so many cells."""
+    whole = f"{row.kind} {row.cells[0]}" if row.kind else row.cells[0]
+    if cell_len(whole) <= width:
+        return whole
+    half = max(1, (width - 1) // 2)
+    return shorten(row.cells[0], max(1, width - 1 - half), half)

@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Sequence
 
-from workflows.cli import ending, program
+from workflows.cli import program
 from workflows.cli.document import show
 from workflows.cli.parser import PROGRAM
+from workflows.core import ending
 from workflows.core.failure import Cancelled, Failed, Missing
 from workflows.core.text import clean
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-from workflows.cli import ending
 from workflows.cli.parser import HERE, PROGRAM
+from workflows.core import ending
 from workflows.core.failure import Cancelled, Failed, Missing
 from workflows.core.text import clean
 

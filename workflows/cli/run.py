@@ -9,9 +9,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from workflows.cli import ending, program
 from workflows.cli import options as taken
+from workflows.cli import program
 from workflows.cli.parser import PROGRAM
+from workflows.core import ending
 
 if TYPE_CHECKING:
     from workflows.core.events import Event

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workflows.commands import onchain
+from workflows.commands import market, onchain
 from workflows.core import folders
 from workflows.core.failure import Failed, Missing, Unavailable
 from workflows.core.journal import FOLDER, Entry, Journal
 from workflows.core.manifest import Manifest
+from workflows.core.several import several
 from workflows.core.step import Context
 from workflows.core.text import clean
 from workflows.steps import keyring, world
@@ -20,6 +21,7 @@ from workflows.steps.encrypt_dataset import key_path
 from workflows.steps.push_secrets import PushSecrets, secret_files, secret_names
 
 if TYPE_CHECKING:
+    from workflows.core.events import Event
     from workflows.iexec.orders import Order
     from workflows.iexec.secrets.audit import Report
     from workflows.iexec.secrets.kinds import Secret
@@ -38,12 +40,13 @@ _REMEMBERED = (
 
 @dataclass(frozen=True)
 class Inventory:
-    """What was found, and the report on it. `silent`: an SMS did not answer."""
+    """What was found, and the report on it. `offers`: open orders that the market has, None when it did not say."""
 
     wallet: str | None
     facts: Facts
     report: Report
     sources: tuple[str, ...]
+    offers: int | None
 
     @property
     def silent(self) -> bool:
@@ -129,31 +132,42 @@ def thing(ctx: Context, kind: str, given: Any = None) -> str | None:
     return None
 
 
-def take(ctx: Context, options: Mapping[str, Any]) -> Inventory:
-    """Look at everything and ask the SMS. Unavailable when the chain does not answer."""
+def take(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, None, Inventory]:
+    """Look at everything and ask the market and the SMS. Unavailable when the chain does not answer.
+
+    Yields what is waited for.
+    """
     from workflows.iexec.secrets import audit, known, matrix
+    from workflows.iexec.sms import Sms
 
     chain = world.poco(ctx, sign=False)
     found = list(_orders(ctx, options.get("orders") or ()))
-    orders = known.read(
-        chain, [(source, order) for source, order in found if not isinstance(order, matrix.Advice)]
-    )
     app, dataset = thing(ctx, "app", options.get("app")), thing(ctx, "dataset", options.get("dataset"))
     wallet = _wallet(ctx, options.get("owner"))
+    offers = yield from market.offers(world.network(ctx), wallet, app, dataset)
+    orders = known.read(
+        chain,
+        [(source, order) for source, order in found if not isinstance(order, matrix.Advice)]
+        + [("the market", order) for order in offers.orders],
+    )
     if wallet is not None:  # a file of a market's may hold those of anybody
         orders = [one for one in orders if one.owner == wallet or _resource(one.order) in (app, dataset)]
     held, noticed = _held(ctx, app, dataset, wallet)
     book = keyring.ledger(ctx)
+    services = {url: Sms(url) for url in world.network(ctx).sms.values()}
+    places = yield from _places(ctx, services)
     facts = matrix.Facts(
-        sms=tuple(_places(ctx)), wallet=wallet, app=app, dataset=dataset, places=tuple(_own(app, dataset, wallet)),
+        sms=tuple(places), wallet=wallet, app=app, dataset=dataset, places=tuple(_own(app, dataset, wallet)),
         pushes=tuple(book.pushes()), accepted=book.accepted(), held=tuple(held), orders=tuple(orders),
         deals=tuple(known.deals(chain, _deals(ctx))), forms=_forms(ctx, app),
         former=frozenset() if options.get("app") else keyring.former_apps(ctx, app),
-        noticed=(*noticed, *(order for _, order in found if isinstance(order, matrix.Advice))),
+        noticed=(
+            *noticed, *(order for _, order in found if isinstance(order, matrix.Advice)), *offers.noticed
+        ),
     )  # fmt: skip
-    answers = _asked(facts)
+    answers = yield from _asked(facts, services)
     sources = dict.fromkeys(order.source for order in orders)
-    return Inventory(wallet, facts, audit.report(facts, answers), tuple(sources))
+    return Inventory(wallet, facts, audit.report(facts, answers), tuple(sources), offers.count)
 
 
 def _resource(order: Order) -> str:
@@ -205,33 +219,44 @@ def _own(app: str | None, dataset: str | None, wallet: str | None) -> Iterator[S
             yield secret(KINDS[kind], owner)
 
 
-def _places(ctx: Context) -> Iterator[Place]:
+def _places(ctx: Context, services: Mapping[str, Sms]) -> Generator[Event, None, list[Place]]:
     from workflows.iexec.secrets.matrix import Place
-    from workflows.iexec.sms import Sms
 
     frameworks: dict[str, list[str]] = {}
     for framework, url in world.network(ctx).sms.items():
         frameworks.setdefault(url, []).append(framework)
-    for url, names in frameworks.items():
+
+    def look(url: str) -> Place:
         try:
-            serves = Sms(url).framework().lower()
+            serves = services[url].framework().lower()
         except Unavailable:
             serves = None
-        yield Place(url, tuple(names), serves)
+        return Place(url, tuple(frameworks[url]), serves)
+
+    return (yield from several(look, frameworks, _awaited))
 
 
-def _asked(facts: Facts) -> dict[Any, bool | None]:
+def _asked(facts: Facts, services: Mapping[str, Sms]) -> Generator[Event, None, dict[Any, bool | None]]:
     from workflows.iexec.secrets import matrix, service
-    from workflows.iexec.sms import Sms
 
-    services = {place.url: Sms(place.url) for place in facts.sms if place.serves is not None}
-    answers: dict[Any, bool | None] = {}
-    for url, secret in matrix.wanted(facts):
+    heard = {place.url for place in facts.sms if place.serves is not None}
+    questions = matrix.wanted(facts)
+
+    def ask(question: tuple[str, Secret]) -> bool | None:
+        url, secret = question
         try:
-            answers[url, secret.key] = service.is_set(services[url], secret) if url in services else None
+            return service.is_set(services[url], secret) if url in heard else None
         except Unavailable:
-            answers[url, secret.key] = None
-    return answers
+            return None
+
+    found = yield from several(ask, questions, lambda still: _awaited([url for url, _ in still]))
+    return {(url, secret.key): answer for (url, secret), answer in zip(questions, found, strict=True)}
+
+
+def _awaited(urls: Sequence[str]) -> str:
+    from workflows.iexec import web
+
+    return f"waiting for the SMS {', '.join(map(web.shown, dict.fromkeys(urls)))}"
 
 
 def _orders(ctx: Context, files: Any) -> Iterator[tuple[str, Order | Advice]]:

@@ -69,7 +69,7 @@ def _pushed(ctx: Context, sms: Sms, place: Secret, pair: Any, *, pushed: bool, r
 
 def cancel(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Result]:
     """End an order that is known here: what is left of its volume can be matched no more."""
-    found = inventory.take(ctx, options).facts.orders
+    found = (yield from inventory.take(ctx, options)).facts.orders
     wanted = str(options.get("kind") or "").lower()
     known = next(
         (one for one in found if wanted in (one.hash, shorten(one.hash))), None
@@ -103,10 +103,10 @@ def cancel(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Re
     return Result({**document, "left": 0, "tx": None})
 
 
-def accept(ctx: Context, options: Mapping[str, Any]) -> Result:
+def accept(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Result]:
     """Remember that a warning of the audit is meant to be so, or take that back. Nothing is signed or sent."""
     wanted = str(options["kind"]).lower()
-    warnings = inventory.take(ctx, options).report.warnings
+    warnings = (yield from inventory.take(ctx, options)).report.warnings
     known = next((one for one in warnings if one.id == wanted), None)
     if known is None:
         raise Missing(

@@ -84,13 +84,13 @@ class Secrets(Dialogue):
                 if not self._lasting:  # closed meanwhile
                     self.close()
             if action in ("list", "audit"):
-                return _matrix(ctx, options, action)
+                return (yield from _matrix(ctx, options, action))
             if action == "check":
                 return (yield from _check(ctx, options))
             if action == "cancel":
                 return (yield from pushing.cancel(ctx, options))
             if action == "accept":
-                return pushing.accept(ctx, options)
+                return (yield from pushing.accept(ctx, options))
             return (yield from pushing.push(ctx, options))
         finally:
             ctx.close()
@@ -104,16 +104,18 @@ class Secrets(Dialogue):
 # list and audit
 
 
-def _matrix(ctx: Context, options: Mapping[str, Any], action: str) -> Result:
+def _matrix(ctx: Context, options: Mapping[str, Any], action: str) -> Generator[Event, Any, Result]:
     from workflows.commands import inventory
     from workflows.steps import world
 
-    found = inventory.take(ctx, options)
+    found = yield from inventory.take(ctx, options)
+    market = world.network(ctx).market
     facts, report = found.facts, found.report
     document = {
         "action": action, "network": world.entry(ctx).name, "simulated": world.entry(ctx).simulated,
         "wallet": found.wallet, "app": facts.app, "dataset": facts.dataset,
         "sms": [{"url": one.url, "frameworks": list(one.frameworks), "serves": one.serves} for one in facts.sms],
+        "market": {"url": market, "orders": found.offers} if market else None,
         "rows": [row.document() for row in report.rows],
         "public": list(report.public),
         "warnings": [one.document() for one in report.warnings],
@@ -128,6 +130,16 @@ def _matrix_lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"secrets on {document['network']}{simulated}, wallet {document['wallet'] or '–'}"
     for sms in document["sms"]:
         yield f"SMS {sms['url']} serves {sms['serves'] or 'nobody: it does not answer'}"
+    if market := document["market"]:
+        known = market["orders"]
+        has = (
+            "does not answer"
+            if known is None
+            else f"has {plural(known, 'open order')} of your apps and datasets"
+        )
+        yield f"market {market['url']} {has}"
+    else:
+        yield "no market to ask for orders that were signed elsewhere"
     for row in document["rows"]:
         yield ""
         yield f"{MARKS[row['state']]} {row['title']}  {STATES[row['state']]}  of {row['owns']} {row['owner']}"

@@ -1,17 +1,22 @@
-"""Where a workerpool's orders come from: the pool itself, or iExec's market.
+"""Where the orders of others come from: a workerpool itself, or iExec's market.
 
-Market: iexec-market-api `GET /workerpoolorders` (reference iexec-protocol §12.1), the cheapest first.
+Market: iexec-market-api `GET /workerpoolorders`, the cheapest first, `/datasetorders` and `/apporders` (reference
+iexec-protocol §12.1).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from workflows.core.failure import Failed, Missing
 from workflows.iexec import tags, web
 from workflows.iexec.networks import Network
-from workflows.iexec.orders import WorkerpoolOrder
+from workflows.iexec.orders import Order, WorkerpoolOrder
+from workflows.iexec.secrets.known import inside
+
+_PAGE = 100
+_PATIENCE = 10.0  # seconds; a look at secrets goes on without the market
 
 
 def workerpool_order(network: Network, category: int, tag: str, pool: str | None = None) -> WorkerpoolOrder:
@@ -52,13 +57,25 @@ def workerpool_order(network: Network, category: int, tag: str, pool: str | None
     return _order(first, category, pool or network.workerpool)
 
 
-def _get(url: str) -> Any:
-    reply = web.request("GET", url)
+def offered(network: Network, kind: Literal["app", "dataset"], **of: str) -> tuple[list[Order], int]:
+    """Open orders of a kind on the network's market, and how many there are in all: it shows the first hundred.
+
+    `of` is `app`, `dataset`, `appOwner` or `datasetOwner` with an address. What the market says of them is not
+    checked. Unavailable or Failed when it does not answer as it should.
+    """
+    anybody = {name: "any" for name in ("app", "dataset", "workerpool", "requester") if name != kind}
+    query = urlencode({"chainId": network.chain_id, "pageSize": _PAGE, **anybody, **of})
+    document = _get(f"{network.market}/{kind}orders?{query}", name="market", timeout=_PATIENCE)
+    found = [order for order in inside(document) if order.kind == f"{kind}order"]
+    count = document.get("count") if isinstance(document, dict) else None
+    return found, max(len(found), count if isinstance(count, int) else 0)
+
+
+def _get(url: str, name: str = "no_workerpool_order", timeout: float = web.TIMEOUT) -> Any:
+    reply = web.request("GET", url, timeout=timeout)
     if reply.status != 200:
         raise Failed(
-            f"{web.shown(url)} answers {reply.status}: {reply.text()}",
-            "is the network up?",
-            name="no_workerpool_order",
+            f"{web.shown(url)} answers {reply.status}: {reply.text()}", "is the network up?", name=name
         )
     return reply.json()
 
