@@ -23,7 +23,7 @@ bad_archive bad_key_file bad_network bad_private_key bad_record bad_reference ba
 bad_url bad_value base_image before_final_deadline blank_secret broken_off build_heredoc build_needs_session
 build_syntax_image callback_digest callback_unexpected cas_unavailable commitment_key context_changed
 context_unreadable contribution_deadline damaged_pki database dataset_in_image dockerfile dockerignore
-editor empty_project engine_error engine_silent entrypoint exists export file_changed file_too_large
+editor empty_project engine_error engine_silent ens entrypoint exists export file_changed file_too_large
 file_trouble iexec_file image_id in_image insecure_url inside invalid_heap invalid_key invalid_keystore
 invalid_order invalid_params journal key_file_damaged key_file_not_private key_needed language ledger listen
 maintenance missing no_app no_build no_buildkit no_category no_deal no_enclave_challenge no_end no_gateway

@@ -20,7 +20,7 @@ _PATIENCE = 10.0  # seconds; a look at secrets goes on without the market
 
 
 def workerpool_order(network: Network, category: int, tag: str, pool: str | None = None) -> WorkerpoolOrder:
-    """A signed order for one task of this category and tag, of `pool` or of the network's own.
+    """A signed order for one task of this category and tag, of `pool` (an address) or of the network's own.
 
     Failed `no_workerpool_order` when nobody offers one; Missing when the network has neither pool nor market.
     """
@@ -86,7 +86,7 @@ def _order(document: Any, category: int, pool: str | None) -> WorkerpoolOrder:
     wrong = ""
     if order.category != category:
         wrong = f"of category {order.category}, asked was {category}"
-    elif pool and "." not in pool and order.workerpool != pool:  # a name has no address to compare
+    elif pool and order.workerpool != pool:
         wrong = f"of workerpool {order.workerpool}, asked was {pool}"
     if wrong:
         raise Failed(f"the offered order is {wrong}", "Choose another --workerpool.", name="invalid_order")

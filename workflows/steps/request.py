@@ -50,16 +50,16 @@ def _address(value: Any) -> str:
 
 def _arguments(value: Any) -> str:
     """As CAS will read them in the command of the session; told now, not when the task has been paid for."""
-    from workflows.scone import session, session_secrets
+    from workflows.scone import session_model, session_secrets
 
     try:
-        words = session.split(str(value))
+        words = session_model.split(str(value))
     except ValueError:
         raise ValueError(
             "a quote is not closed: arguments are split at blanks outside of '…' and \"…\""
         ) from None
     for word in words:
-        if session.HOST_WORD.fullmatch(word) or session_secrets.PLACEHOLDER.search(word):
+        if session_model.HOST_WORD.fullmatch(word) or session_secrets.PLACEHOLDER.search(word):
             raise ValueError(f"{word:.80} is an instruction to SCONE's CAS, not an argument")
     return str(value)
 
@@ -211,7 +211,7 @@ class Request(Step):
         me, tag, category = world.address(ctx), tags.encode(["tee", "scone"]), int(ctx["category"])
         app = str(ctx.outputs["deploy_app"]["app"])
         dataset = ctx.outputs["encrypt_dataset"]["dataset"]
-        pool = market.workerpool_order(world.network(ctx), category, tag, ctx["workerpool"])
+        pool = market.workerpool_order(world.network(ctx), category, tag, self._pool(ctx))
         self._afford(ctx, pool)
         # Signatures are public once matched: what is left of an order, anybody could use.
         return Orders(
@@ -226,6 +226,17 @@ class Request(Step):
                 params=self._params(ctx).to_text(),
             ),
         )  # fmt: skip
+
+    @staticmethod
+    def _pool(ctx: Context) -> str | None:
+        """The address of the chosen workerpool, else of the network's, which may go by a name there."""
+        from workflows.iexec import ens
+
+        network = world.network(ctx)
+        pool = ctx["workerpool"] or network.workerpool
+        if pool and network.ens and ens.is_name(pool):
+            return ens.resolve(world.poco(ctx, sign=False), network.ens, pool)
+        return str(pool) if pool else None
 
     @staticmethod
     def _afford(ctx: Context, pool: WorkerpoolOrder) -> None:
