@@ -18,7 +18,7 @@ from workflows.commands.measure import Measure
 from workflows.core.failure import Failed
 from workflows.core.text import MAX_LINE, clean
 from workflows.iexec.secrets import known, uses
-from workflows.scone import lint_reproducible, record, session, signer_info
+from workflows.scone import lint_reproducible, record, session, session_model, signer_info
 from workflows.scone import printouts as readers
 from workflows.scone.difference import compare
 from workflows.sgx.inspection import inspect
@@ -98,7 +98,7 @@ def sessions(data: bytes) -> None:
     """A text posted to CAS: a session that is written as it was read, or one clear line."""
     try:
         found = session.parse(data)
-    except session.SessionError as error:
+    except session_model.SessionError as error:
         if error.line < 1 or error.reason != clean(error.reason) or len(error.reason) > 2000:
             raise AssertionError(f"not one clear line: {error}") from error
         return

@@ -17,7 +17,8 @@ from workflows.localnet.cas.server import Cas
 from workflows.localnet.images import stand_in
 from workflows.localnet.las import Las, Measurer, peers
 from workflows.localnet.relay import Relay, Route
-from workflows.scone.session import Attestation, Image, Injected, Secret, Service, Session, render
+from workflows.scone.session import render
+from workflows.scone.session_model import Attestation, Image, Injected, Secret, Service, Session
 from workflows.sgx.pki import development_pki
 from workflows.sgx.quote import Quoter
 

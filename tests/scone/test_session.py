@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from workflows.localnet.cas.tls import client_pair
-from workflows.scone.session import (
+from workflows.scone.session import parse, render
+from workflows.scone.session_model import (
     TOLERATIONS,
     Attestation,
     Export,
@@ -27,8 +28,6 @@ from workflows.scone.session import (
     SessionError,
     Signer,
     Volume,
-    parse,
-    render,
     split,
 )
 

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import yaml
 
-from workflows.scone import session as s
+from workflows.scone import session_model as s
 
 HEX64, HEX32 = re.compile(r"[0-9a-fA-F]{64}"), re.compile(r"[0-9a-fA-F]{32}")
 _DIGITS = {HEX64: 64, HEX32: 32}

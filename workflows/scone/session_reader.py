@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from workflows.scone import session as s
+from workflows.scone import session_model as s
 from workflows.scone import session_secrets, session_sharing
 from workflows.scone.session_fields import (
     HEX32,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import yaml
 
-from workflows.scone import session as s
+from workflows.scone import session_model as s
 from workflows.scone.session_fields import HEX64, Fields, refuse, shown
 
 NOT_PASSED_ON = "what is imported stays its exporter's, who alone passes it on"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from workflows.scone.session import (
+    from workflows.scone.session_model import (
         Export,
         Image,
         Import,

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from workflows.scone import session as s
+from workflows.scone import session_model as s
 
 MAX_NODES = 1 << 15  # with what its aliases stand for
 MAX_DEPTH = 32  # the language itself needs a dozen

@@ -20,7 +20,7 @@ from workflows.localnet.cas.server import Cas
 from workflows.localnet.las import Las, Measured
 from workflows.localnet.runtime.attest import Session as Received
 from workflows.localnet.runtime.attest import attest
-from workflows.scone.session import Attestation, Image, Mount, Rule, Service, Session, Volume
+from workflows.scone.session_model import Attestation, Image, Mount, Rule, Service, Session, Volume
 from workflows.sgx.pki import development_pki
 from workflows.sgx.quote import Quoter
 

@@ -14,7 +14,8 @@ import pytest
 from tests.localnet.cas.cas_world import APP, KEY, OTHER, SECRET, TAG, World, session
 from workflows.localnet.cas.attestation import report_data
 from workflows.localnet.runtime.refusals import NotAttested
-from workflows.scone.session import Attestation, Image, Mount, Volume, render
+from workflows.scone.session import render
+from workflows.scone.session_model import Attestation, Image, Mount, Volume
 from workflows.sgx.pki import development_pki
 from workflows.sgx.quote import Quoter
 

@@ -15,7 +15,8 @@ from typing import Any
 from tests.localnet.cas.cas_world import APP, OTHER, SECRET, World, ruled, session
 from tests.sgx.quotes import Platform
 from workflows.localnet.cas.attestation import report_data
-from workflows.scone.session import Attestation, Rule, Service, Signer, render
+from workflows.scone.session import render
+from workflows.scone.session_model import Attestation, Rule, Service, Signer
 from workflows.sgx.pki import development_pki
 from workflows.sgx.quote import DEBUG_ENCLAVE, Quoter, Report
 

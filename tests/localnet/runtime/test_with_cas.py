@@ -16,7 +16,8 @@ from tests.localnet.cas.cas_world import APP, OTHER, World, running, session
 from tests.localnet.runtime.standin import Base
 from workflows.localnet.runtime import protect
 from workflows.localnet.runtime.fspf import AUTHENTICATED, NOT_PROTECTED
-from workflows.scone.session import Image, Injected, Secret, Service, Session, render
+from workflows.scone.session import render
+from workflows.scone.session_model import Image, Injected, Secret, Service, Session
 
 CANARY = "5ecret-of-the-app"
 PROGRAM = """

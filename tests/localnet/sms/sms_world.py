@@ -19,7 +19,8 @@ from workflows.iexec.signatures import sign_digest
 from workflows.localnet.sms.incoming import operation_of
 from workflows.localnet.sms.properties import Pipeline, Stage, TeeServices
 from workflows.localnet.sms.server import Sms
-from workflows.scone.session import Session, parse
+from workflows.scone.session import parse
+from workflows.scone.session_model import Session
 
 # the third key of iexec-sms's own test classes (sms.md §13.1)
 REQUESTER = Account.from_key("0xb8e97e9e217a50dedbe3c0c4c37b85a85a10d4eb23fca6dbad55162cfbb1c450")

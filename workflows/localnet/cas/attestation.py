@@ -16,7 +16,7 @@ from workflows.core.text import clean
 from workflows.localnet.cas.secrets import Values
 from workflows.localnet.cas.sharing import NotShared
 from workflows.localnet.cas.store import Refused, SessionStore, Stored
-from workflows.scone.session import Image, Injected, Rule, Service, Session
+from workflows.scone.session_model import Image, Injected, Rule, Service, Session
 from workflows.sgx.quote import BadQuote, Quote
 
 

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from workflows.localnet.runtime.inject import replace
-from workflows.scone.session import Secret, Session
 from workflows.scone.session_keys import load
+from workflows.scone.session_model import Secret, Session
 from workflows.scone.session_secrets import ESCAPE, forms, is_bytes, named
 
 _PRINTABLE = "".join(map(chr, range(0x21, 0x7F)))

@@ -20,7 +20,7 @@ from workflows.localnet.cas import tls
 from workflows.localnet.cas.attestation import AttestationFailed, attest
 from workflows.localnet.cas.store import Refused, SessionStore
 from workflows.localnet.service import LOOPBACK, Handler, HttpService, read_body
-from workflows.scone.session import MAX_SIZE, SessionError
+from workflows.scone.session_model import MAX_SIZE, SessionError
 from workflows.sgx.pki import Pki
 from workflows.sgx.quote import verify
 

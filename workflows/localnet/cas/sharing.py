@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from workflows.localnet.cas.secrets import Shared, Values
-from workflows.scone.session import Export, Import, Secret, Session
+from workflows.scone.session_model import Export, Import, Secret, Session
 
 # A session by its name, with its hash; None when it is not there.
 Find = Callable[[str], "tuple[Session, str] | None"]

@@ -15,8 +15,8 @@ from workflows.localnet.cas import sharing
 from workflows.localnet.cas.secrets import Values, make, migrates
 from workflows.localnet.database import Database
 from workflows.localnet.vault import Vault
-from workflows.scone import session as language
-from workflows.scone.session import Session
+from workflows.scone.session import parse
+from workflows.scone.session_model import ANY, CREATOR, NONE, Session, SessionError
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sessions (
@@ -68,7 +68,7 @@ class SessionStore:
 
     def post(self, text: bytes, creator: str) -> str:
         """Create or update a session; its hash. SessionError: not a session. Refused: it may not be."""
-        session = language.parse(text)
+        session = parse(text)
         digest = hashlib.sha256(text).hexdigest()
         while not self._replace(session, digest, text, creator, self.get(session.name)):
             pass  # another client was quicker: what it left is looked at instead
@@ -229,8 +229,8 @@ def _row(sql: sqlite3.Connection, name: str) -> tuple[Any, ...] | None:
 def _understood(name: str, text: bytes) -> Session:
     """A stored session. Refused: an earlier version of this CAS took it."""
     try:
-        return language.parse(text)
-    except language.SessionError:
+        return parse(text)
+    except SessionError:
         raise Refused(
             409, f'session "{name}" was posted when it was read less strictly: post it under another name'
         ) from None
@@ -252,9 +252,7 @@ def _told(session: Session, digest: str, owner: str, who: str) -> str:
 
 
 def _allows(policy: tuple[str, ...], creator: str, who: str) -> bool:
-    return language.NONE not in policy and (
-        language.ANY in policy or (language.CREATOR in policy and who == creator) or who in policy
-    )
+    return NONE not in policy and (ANY in policy or (CREATOR in policy and who == creator) or who in policy)
 
 
 def _context(*parts: str) -> str:

@@ -19,7 +19,7 @@ from workflows.localnet.sms.environment import Environments, of_2021, today
 from workflows.localnet.sms.ingredients import GenerationError, Ingredients, gather
 from workflows.localnet.sms.properties import FRAMEWORKS, Pipeline, Stage, TeeServices
 from workflows.localnet.sms.store import Store
-from workflows.scone import session as cas
+from workflows.scone import session_model as cas
 from workflows.scone.fingerprint import Fingerprint, Form, InvalidFingerprint, form_of, parse
 
 FSPF_PATH = "/fspf.pb"

@@ -18,7 +18,8 @@ from workflows.localnet.sms.ingredients import GenerationError
 from workflows.localnet.sms.properties import FRAMEWORK, FRAMEWORKS, TeeServices
 from workflows.localnet.sms.sessions import make
 from workflows.localnet.sms.store import Challenge, Store
-from workflows.scone.session import Session, render
+from workflows.scone.session import render
+from workflows.scone.session_model import Session
 
 log = logging.getLogger(__name__)
 
