@@ -27,7 +27,7 @@ from workflows.iexec.records import NewApp
 from workflows.localnet.chain import Chain
 from workflows.localnet.genesis import account
 from workflows.sgx.pki import development_pki
-from workflows.steps.world import kept_for
+from workflows.steps.chosen_network import kept_for
 
 APP, DATASET = "0x3C329192C400F307c7b639AF60A78Bb1c9ef54Bc", "0xF271f4A748961D09AEDdc855a2604c85acfe15eF"
 KEY = base64.b64encode(bytes(range(32))).decode()

@@ -15,7 +15,7 @@ from workflows.core.manifest import Manifest
 from workflows.core.step import Context
 from workflows.localnet.images import root_image
 from workflows.localnet.leftovers import LABEL, UNOWNED, labels, sweep
-from workflows.steps import world
+from workflows.steps import clients
 
 pytestmark = pytest.mark.engine
 
@@ -75,9 +75,11 @@ def test_a_run_marks_what_it_makes_and_removes_what_killed_runs_left(tmp_path: P
         left = engine.create(image, ["-"], entrypoint=[], labels=_dead())
         ctx = Context(tmp_path, Journal(tmp_path), Manifest(tmp_path), workflow="onboard", run="r")
         try:
-            found = {it["Id"] for it in world.engine(ctx).api.containers(all=True, filters={"label": LABEL})}
+            found = {
+                it["Id"] for it in clients.engine(ctx).api.containers(all=True, filters={"label": LABEL})
+            }
             assert left.id not in found
-            with world.engine(ctx).create(image, ["-"], entrypoint=[]) as container:
+            with clients.engine(ctx).create(image, ["-"], entrypoint=[]) as container:
                 assert container.inspect()["Config"]["Labels"][LABEL] == labels()[LABEL]
         finally:
             ctx.close()

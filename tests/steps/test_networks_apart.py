@@ -9,7 +9,7 @@ import pytest
 from tests.steps.driven import drive
 from workflows.core.failure import Failed, Missing
 from workflows.core.step import Context
-from workflows.steps import world
+from workflows.steps import clients, signing
 from workflows.steps.deploy_app import DeployApp
 from workflows.steps.network import Network
 
@@ -22,16 +22,16 @@ def test_clients_of_one_network_never_serve_another(begin: Begin, describe: Desc
     """Back to the network step: what was made for the live network must not sign for the simulated one."""
     describe("other", True)
     ctx = begin()
-    first = (world.poco(ctx), world.poco(ctx, sign=False), world.sms(ctx))
+    first = (clients.poco(ctx), clients.poco(ctx, sign=False), clients.sms(ctx))
     ctx.values["network"] = "other"
-    second = (world.poco(ctx), world.poco(ctx, sign=False), world.sms(ctx))
+    second = (clients.poco(ctx), clients.poco(ctx, sign=False), clients.sms(ctx))
     assert not set(map(id, first)) & set(map(id, second))
 
 
 def test_an_unsigned_client_never_stands_for_a_signing_one(begin: Begin) -> None:
     ctx = begin()
-    assert world.sms(ctx, sign=False) is not world.sms(ctx)
-    assert world.poco(ctx, sign=False) is not world.poco(ctx)
+    assert clients.sms(ctx, sign=False) is not clients.sms(ctx)
+    assert clients.poco(ctx, sign=False) is not clients.poco(ctx)
 
 
 def test_the_public_key_of_the_simulated_networks_signs_on_no_live_one(
@@ -39,10 +39,10 @@ def test_the_public_key_of_the_simulated_networks_signs_on_no_live_one(
 ) -> None:
     describe("live", False)
     ctx = begin()
-    public = world.account(ctx).address
+    public = signing.account(ctx).address
     ctx.values["network"] = "live"
     with pytest.raises(Missing) as caught:
-        world.poco(ctx)
+        clients.poco(ctx)
     assert caught.value.name == "no_wallet"
     from workflows.iexec import wallet
     from workflows.localnet.genesis import account
@@ -53,7 +53,7 @@ def test_the_public_key_of_the_simulated_networks_signs_on_no_live_one(
     password.write_text("word\n")
     ctx.values["password_file"] = str(password)
     with pytest.raises(Failed) as refused:
-        world.poco(ctx)
+        clients.poco(ctx)
     assert refused.value.name == "public_key_wallet"
 
 
@@ -62,10 +62,10 @@ def test_asking_takes_no_wallet(begin: Begin, describe: Describe) -> None:
     describe("live", False)
     ctx = begin()
     ctx.values["network"] = "live"
-    assert world.poco(ctx, sign=False).chain_id() == 65535
-    world.sms(ctx, sign=False)
+    assert clients.poco(ctx, sign=False).chain_id() == 65535
+    clients.sms(ctx, sign=False)
     with pytest.raises(Missing):
-        world.sms(ctx)
+        clients.sms(ctx)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +91,6 @@ def test_what_was_done_on_another_network_is_not_gone_on_with(begin: Begin) -> N
     ctx = begin()
     ctx.outputs["network"] = {"name": "bellecour", "chain_id": 134, "simulated": False}
     with pytest.raises(Failed, match="done on bellecour, not on trial") as caught:
-        world.poco(ctx)
+        clients.poco(ctx)
     assert "--from network" in caught.value.hint
     assert drive(Network().run(ctx))["name"] == "trial"  # the step itself begins anew

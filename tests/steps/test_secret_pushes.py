@@ -23,7 +23,7 @@ from workflows.core.manifest import Manifest
 from workflows.core.step import Context, Step
 from workflows.iexec import dataset, keys
 from workflows.localnet.chain import Chain
-from workflows.steps import keyring, world
+from workflows.steps import chosen_network, clients, keyring, project_files
 from workflows.steps.deploy_app import DeployApp
 from workflows.steps.encrypt_dataset import key_path
 from workflows.steps.push_secrets import PushSecrets
@@ -96,7 +96,7 @@ def test_what_an_older_version_remembered_is_taken_over_once(town: Town, right: 
     assert (PushSecrets().done(begin(town)) is not None) is right
     assert not old.exists()
     assert (
-        keyring.ledger(ctx).holds(world.sms(ctx).url, keyring.result_place(ctx), keys.sms_value(pair))
+        keyring.ledger(ctx).holds(clients.sms(ctx).url, keyring.result_place(ctx), keys.sms_value(pair))
         is right
     )
 
@@ -107,8 +107,8 @@ def test_the_sdk_s_pair_of_the_project_is_the_one_that_is_pushed(town: Town) -> 
     ctx = begin(town)
     run(ctx)
     assert keyring.needed_pair(ctx) == pair and pair.private.read_bytes() == before
-    assert not (world.user_state(ctx) / "beneficiary").exists()
-    assert keyring.ledger(ctx).holds(world.sms(ctx).url, keyring.result_place(ctx), keys.sms_value(pair))
+    assert not (chosen_network.user_state(ctx) / "beneficiary").exists()
+    assert keyring.ledger(ctx).holds(clients.sms(ctx).url, keyring.result_place(ctx), keys.sms_value(pair))
 
 
 def test_what_nobody_sees_in_a_value_is_told_before_it_is_sent(town: Town, tmp_path: Path) -> None:
@@ -200,10 +200,10 @@ def test_a_remembered_file_that_is_gone_is_refused_until_it_is_forgotten(
 
 def test_a_forgotten_secret_s_file_stays_out_of_the_images(town: Town, named: dict[str, Any]) -> None:
     first, _, _ = again(town, **named)
-    assert {"dev.secret", "one.secret"} <= set(world.private_files(first))
+    assert {"dev.secret", "one.secret"} <= set(project_files.private_files(first))
     ctx, events, code = again(town, app_secret_file="", requester_secret=[""])
     assert code == 0 and ctx.manifest.get("app_secret_file") is None
-    assert {"dev.secret", "one.secret"} <= set(world.private_files(begin(town)))
+    assert {"dev.secret", "one.secret"} <= set(project_files.private_files(begin(town)))
     [told] = [text for text in notes(events, "info") if "dev.secret" in text]
     assert "stays out of the app's images" in told and "one.secret" in told
     assert len(ctx.journal.every("intent", "push_secrets")) == 1, "it is written down once"

@@ -20,7 +20,7 @@ from workflows.iexec.connection import Receipt, Transaction
 from workflows.iexec.hub import app_arguments
 from workflows.iexec.poco import Poco
 from workflows.iexec.records import NewApp
-from workflows.steps import world
+from workflows.steps import clients, signing, transactions
 
 pytestmark = pytest.mark.chain
 Begin = Callable[[], Context]
@@ -29,7 +29,7 @@ _serial = itertools.count()
 
 def new_app(ctx: Context, name: str = "") -> NewApp:
     return NewApp(
-        owner=world.address(ctx),
+        owner=signing.address(ctx),
         name=name or f"of the tests {next(_serial)} {os.getpid()}",
         multiaddr="registry.example/app:1",
         checksum="0x" + "11" * 32,
@@ -38,9 +38,11 @@ def new_app(ctx: Context, name: str = "") -> NewApp:
 
 
 def deploy(ctx: Context, new: NewApp) -> Receipt:
-    chain = world.poco(ctx)
+    chain = clients.poco(ctx)
     receipt: Receipt = drive(
-        world.transact(ctx, "deploy_app", "register", chain.predict_app(new), lambda: chain.deploy_app(new))
+        transactions.transact(
+            ctx, "deploy_app", "register", chain.predict_app(new), lambda: chain.deploy_app(new)
+        )
     )
     return receipt
 
@@ -62,7 +64,7 @@ def nonce(chain: Poco) -> int:
 
 def test_killed_before_the_send_it_is_sent_once(begin: Begin) -> None:
     ctx = begin()
-    chain, new = world.poco(ctx), new_app(ctx)
+    chain, new = clients.poco(ctx), new_app(ctx)
     before = nonce(chain)
     journalled(ctx, chain.predict_app(new), chain.deploy_app(new))
     deploy(begin(), new)
@@ -72,18 +74,18 @@ def test_killed_before_the_send_it_is_sent_once(begin: Begin) -> None:
 
 def test_killed_after_the_send_it_is_taken_up(begin: Begin) -> None:
     ctx = begin()
-    chain, new = world.poco(ctx), new_app(ctx)
+    chain, new = clients.poco(ctx), new_app(ctx)
     transaction = chain.deploy_app(new)
     journalled(ctx, chain.predict_app(new), transaction)
     chain.send(transaction)
     again = begin()
-    receipt = drive(world.transact(again, "deploy_app", "register", chain.predict_app(new), never))
+    receipt = drive(transactions.transact(again, "deploy_app", "register", chain.predict_app(new), never))
     assert receipt.hash == transaction.hash
 
 
 def test_an_intent_for_another_purpose_is_left_alone(begin: Begin) -> None:
     ctx = begin()
-    chain, other = world.poco(ctx), new_app(ctx)
+    chain, other = clients.poco(ctx), new_app(ctx)
     transaction = chain.deploy_app(other)
     journalled(ctx, chain.predict_app(other), transaction)
     chain.send(transaction)
@@ -94,7 +96,7 @@ def test_an_intent_for_another_purpose_is_left_alone(begin: Begin) -> None:
 def test_a_transaction_that_the_chain_refused_does_not_block_for_ever(begin: Begin) -> None:
     """Two of the same app: the second is mined and reverts. It must not be taken up again and again."""
     ctx = begin()
-    chain, new = world.poco(ctx), new_app(ctx)
+    chain, new = clients.poco(ctx), new_app(ctx)
     first = chain.deploy_app(new)
     call = chain.registry("app").functions.createApp(*app_arguments(new))
     fields = {"chainId": first.chain_id, "gas": 3_000_000, "gasPrice": 0, "nonce": first.nonce + 1}
@@ -112,7 +114,7 @@ def test_a_transaction_that_the_chain_refused_does_not_block_for_ever(begin: Beg
     assert chain.state(second) == "reverted"
     fresh = new_app(ctx)
     receipt = drive(
-        world.transact(begin(), "deploy_app", "register", "purpose", lambda: chain.deploy_app(fresh))
+        transactions.transact(begin(), "deploy_app", "register", "purpose", lambda: chain.deploy_app(fresh))
     )
     assert receipt.hash != second.hash
 
@@ -120,7 +122,7 @@ def test_a_transaction_that_the_chain_refused_does_not_block_for_ever(begin: Beg
 def test_a_waiting_transaction_is_awaited_before_the_balance_is_asked(begin: Begin) -> None:
     """A deposit that was sent before a kill and is mined only now must not be made a second time."""
     ctx = begin()
-    poco = world.poco(ctx)
+    poco = clients.poco(ctx)
     poco.w3.provider.make_request("evm_setAutomine", [False])  # type: ignore[arg-type]
     try:
         stake = poco.account_of(poco.sender).stake
@@ -131,7 +133,7 @@ def test_a_waiting_transaction_is_awaited_before_the_balance_is_asked(begin: Beg
         poco.send(transaction)
         assert poco.state(transaction) == "pending"
         poco.w3.provider.make_request("evm_setIntervalMining", [1])  # type: ignore[arg-type]
-        world.settle(begin(), "request", "deposit")
+        transactions.settle(begin(), "request", "deposit")
         assert poco.account_of(poco.sender).stake == stake + 7
     finally:
         poco.w3.provider.make_request("evm_setIntervalMining", [0])  # type: ignore[arg-type]
@@ -149,13 +151,14 @@ from workflows.core.manifest import Manifest
 from workflows.core.step import Context
 from workflows.iexec.connection import Connection
 from workflows.iexec.records import NewApp
-from workflows.steps import world
+from workflows.steps import clients, signing, transactions
 
 point, when, folder, name = sys.argv[1:]
 ctx = Context(Path(folder), Journal(Path(folder)), Manifest(Path(folder)), workflow="onboard", run="r")
 ctx.values["network"] = "trial"
 new = NewApp(
-    owner=world.address(ctx), name=name, multiaddr="registry.example/app:1", checksum="0x" + "11" * 32, mrenclave=b"00"
+    owner=signing.address(ctx), name=name, multiaddr="registry.example/app:1", checksum="0x" + "11" * 32,
+        mrenclave=b"00",
 )
 kinds = {"chain": Connection, "journal": Journal}
 place = kinds[point.split(".")[0]], point.split(".")[1]
@@ -165,8 +168,8 @@ def dying(*args, **options):
         real(*args, **options)
     os.kill(os.getpid(), 9)
 setattr(*place, dying)
-chain = world.poco(ctx)
-for _ in world.transact(ctx, "deploy_app", "register", chain.predict_app(new), lambda: chain.deploy_app(new)):
+chain = clients.poco(ctx)
+for _ in transactions.transact(ctx, "deploy_app", "register", chain.predict_app(new), lambda: chain.deploy_app(new)):
     pass
 """
 
@@ -175,7 +178,7 @@ for _ in world.transact(ctx, "deploy_app", "register", chain.predict_app(new), l
 @pytest.mark.parametrize("point", POINTS)
 def test_kill_9_at_every_point_makes_one_app(begin: Begin, tmp_path: Path, point: str, when: str) -> None:
     ctx = begin()
-    chain = world.poco(ctx)
+    chain = clients.poco(ctx)
     before = nonce(chain)
     name = f"killed {when} {point} {os.getpid()}"
     killed = subprocess.run([sys.executable, "-c", KILLED, point, when, str(tmp_path), name], check=False)

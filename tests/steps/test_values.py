@@ -21,7 +21,7 @@ from workflows.core.manifest import Manifest
 from workflows.core.step import Context
 from workflows.iexec import keys
 from workflows.localnet.storage import Storage
-from workflows.steps import world
+from workflows.steps import project_files, signing
 from workflows.steps.build import Build
 from workflows.steps.dockerfile import Dockerfile
 from workflows.steps.encrypt_dataset import EncryptDataset, key_file
@@ -166,12 +166,12 @@ def test_what_the_manifest_names_as_secret_goes_into_no_image(tmp_path: Path) ->
     (tmp_path / "main.py").touch()
     for name in ("dev.secret", "one.secret", "notes.txt"):
         (tmp_path / name).write_text(name)
-    before = world.look(plain(tmp_path))
+    before = project_files.look(plain(tmp_path))
     assert {"dev.secret", "one.secret"} <= {*before.files, *before.data}
     (tmp_path / "creamtea.toml").write_text(
         'app_secret_file = "dev.secret"\nrequester_secret = ["1=one.secret", "2=/elsewhere/two"]\n'
     )
-    found = world.look(plain(tmp_path))
+    found = project_files.look(plain(tmp_path))
     assert not {"dev.secret", "one.secret"} & {*found.files, *found.data}
     assert {*before.files, *before.data} - {*found.files, *found.data} == {"dev.secret", "one.secret"}
 
@@ -304,7 +304,7 @@ def test_a_slip_in_the_kind_of_a_region_gets_what_was_meant(tmp_path: Path) -> N
 
 
 def test_a_new_passphrase_is_given_twice(tmp_path: Path) -> None:
-    work = world.passphrase(plain(tmp_path), "a passphrase", new=True)
+    work = signing.passphrase(plain(tmp_path), "a passphrase", new=True)
     next(work)
     work.send("first word")
     with pytest.raises(Failed, match="differ"):
@@ -314,9 +314,9 @@ def test_a_new_passphrase_is_given_twice(tmp_path: Path) -> None:
 def test_a_passphrase_can_come_from_a_file_and_its_absence_names_a_flag_that_exists(tmp_path: Path) -> None:
     (tmp_path / "word").write_text("of passage\n")
     ctx = plain(tmp_path, passphrase_file=str(tmp_path / "word"))
-    assert drive(world.passphrase(ctx, "a passphrase")) == "of passage"
+    assert drive(signing.passphrase(ctx, "a passphrase")) == "of passage"
     assert "of passage" in ctx.secrets
-    asked = next(world.passphrase(plain(tmp_path), "a passphrase"))
+    asked = next(signing.passphrase(plain(tmp_path), "a passphrase"))
     with pytest.raises(Missing) as caught:
         Unattended(yes=True).answer(asked)  # type: ignore[arg-type]
     assert "--passphrase-file" in caught.value.hint

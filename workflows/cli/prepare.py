@@ -31,7 +31,7 @@ def prepare(options: argparse.Namespace, *, interactive: bool = False) -> tuple[
     from workflows.core.manifest import Manifest
     from workflows.core.record import new_run
     from workflows.core.step import Context
-    from workflows.steps.world import APART
+    from workflows.steps.project_files import APART
 
     workflow: str = options.workflow
     steps = program.catalog().workflow(workflow)

@@ -16,7 +16,7 @@ from workflows.core.manifest import Manifest
 from workflows.core.several import several
 from workflows.core.step import Context
 from workflows.core.text import clean
-from workflows.steps import keyring, world
+from workflows.steps import chosen_network, clients, keyring, signing
 from workflows.steps.encrypt_dataset import key_path
 from workflows.steps.push_secrets import PushSecrets, secret_files, secret_names
 
@@ -81,7 +81,7 @@ def reach(ctx: Context) -> None:
     """Unavailable when the network is a localnet that has never been."""
     from workflows.localnet import client
 
-    if world.entry(ctx).embedded and not client.default_state().is_dir():
+    if chosen_network.entry(ctx).embedded and not client.default_state().is_dir():
         raise Unavailable(
             "no localnet has ever run here", "creamtea localnet up, or --network NAME", name="no_localnet"
         )
@@ -98,14 +98,14 @@ def sms(ctx: Context, framework: str, *, sign: bool = False) -> Sms:
     """The network's SMS for a framework. Missing when it has none."""
     from workflows.iexec.sms import Sms
 
-    url = world.network(ctx).sms.get(framework)
+    url = chosen_network.network(ctx).sms.get(framework)
     if not url:
         raise Missing(
-            f"{world.entry(ctx).name} has no SMS for {framework}",
+            f"{chosen_network.entry(ctx).name} has no SMS for {framework}",
             "choose another --framework or --network",
             name="no_sms",
         )
-    return Sms(url, world.account(ctx) if sign else None, framework=framework)
+    return Sms(url, signing.account(ctx) if sign else None, framework=framework)
 
 
 def thing(ctx: Context, kind: str, given: Any = None) -> str | None:
@@ -113,13 +113,13 @@ def thing(ctx: Context, kind: str, given: Any = None) -> str | None:
 
     None when there is none; Missing when the given one is not registered.
     """
-    chain = world.poco(ctx, sign=False)
+    chain = clients.poco(ctx, sign=False)
     if given:
         return _registered(chain, kind, str(given))
     step = {"app": "deploy_app", "dataset": "encrypt_dataset"}[kind]
     done = ctx.journal.last("done", step)
     known = [
-        ctx.manifest.get(f"networks.{world.entry(ctx).name}.{kind}"),
+        ctx.manifest.get(f"networks.{chosen_network.entry(ctx).name}.{kind}"),
         _left(done).get(kind),
         _deployed(ctx, kind, chain.chain_id()),
     ]
@@ -140,11 +140,11 @@ def take(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, None, Inv
     from workflows.iexec.secrets import audit, known, matrix
     from workflows.iexec.sms import Sms
 
-    chain = world.poco(ctx, sign=False)
+    chain = clients.poco(ctx, sign=False)
     found = list(_orders(ctx, options.get("orders") or ()))
     app, dataset = thing(ctx, "app", options.get("app")), thing(ctx, "dataset", options.get("dataset"))
     wallet = _wallet(ctx, options.get("owner"))
-    offers = yield from market.offers(world.network(ctx), wallet, app, dataset)
+    offers = yield from market.offers(chosen_network.network(ctx), wallet, app, dataset)
     orders = known.read(
         chain,
         [(source, order) for source, order in found if not isinstance(order, matrix.Advice)]
@@ -154,7 +154,7 @@ def take(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, None, Inv
         orders = [one for one in orders if one.owner == wallet or _resource(one.order) in (app, dataset)]
     held, noticed = _held(ctx, app, dataset, wallet)
     book = keyring.ledger(ctx)
-    services = {url: Sms(url) for url in world.network(ctx).sms.values()}
+    services = {url: Sms(url) for url in chosen_network.network(ctx).sms.values()}
     places = yield from _places(ctx, services)
     facts = matrix.Facts(
         sms=tuple(places), wallet=wallet, app=app, dataset=dataset, places=tuple(_own(app, dataset, wallet)),
@@ -203,7 +203,7 @@ def _wallet(ctx: Context, given: Any) -> str | None:
     from workflows.iexec import ids
 
     try:
-        return ids.address(str(given)) if given else world.address(ctx)
+        return ids.address(str(given)) if given else signing.address(ctx)
     except ValueError as error:
         raise Missing(clean(str(error)), "give --owner: 0x and 40 hex digits", name="bad_address") from None
     except Missing:  # to look takes no wallet
@@ -223,7 +223,7 @@ def _places(ctx: Context, services: Mapping[str, Sms]) -> Generator[Event, None,
     from workflows.iexec.secrets.matrix import Place
 
     frameworks: dict[str, list[str]] = {}
-    for framework, url in world.network(ctx).sms.items():
+    for framework, url in chosen_network.network(ctx).sms.items():
         frameworks.setdefault(url, []).append(framework)
 
     def look(url: str) -> Place:
@@ -299,7 +299,7 @@ def _left(entry: Entry | None) -> Mapping[str, Any]:
 def _forms(ctx: Context, app: str | None) -> dict[str, str]:
     from workflows.scone import fingerprint
 
-    registered = world.poco(ctx, sign=False).app(app) if app else None
+    registered = clients.poco(ctx, sign=False).app(app) if app else None
     if registered is None:
         return {}
     try:
@@ -326,7 +326,7 @@ def _held(
         if (
             place.kind.public
             and private.exists()
-            and not world.entry(ctx).simulated
+            and not chosen_network.entry(ctx).simulated
             and not _protected(private)
         ):
             noticed.append(

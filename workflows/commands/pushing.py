@@ -12,7 +12,7 @@ from workflows.core.command import Result
 from workflows.core.events import Asked, Event, Noted, TaskChanged
 from workflows.core.failure import Cancelled, Failed, Missing
 from workflows.core.text import shorten
-from workflows.steps import keyring, world
+from workflows.steps import chosen_network, clients, keyring, signing
 
 if TYPE_CHECKING:
     from workflows.core.step import Context
@@ -28,7 +28,7 @@ def push(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Resu
     place = yield from place_of(ctx, options)
     asked = inventory.sms(ctx, options["framework"])
     _serves(asked.framework(), options["framework"])
-    account = yield from world.unlock(ctx)
+    account = yield from signing.unlock(ctx)
     _may(ctx, place, account.address)
     book = keyring.ledger(ctx)
     last = book.last(asked.url, place)  # one that cannot be read is told now, not when the value is gone
@@ -79,10 +79,10 @@ def cancel(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Re
             f"no order {wanted[:80]!r} is known here", "creamtea secrets list names them; give --orders FILE if it is "
             "in another file", name="no_order",
         )  # fmt: skip
-    yield from world.unlock(ctx)
+    yield from signing.unlock(ctx)
     document = {
         "action": "cancel",
-        "network": world.entry(ctx).name,
+        "network": chosen_network.entry(ctx).name,
         "order": known.hash,
         "kind": known.order.kind,
     }
@@ -93,7 +93,7 @@ def cancel(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Re
         )  # fmt: skip
         if not (yield Asked(field="cancel", question="Sign and cancel the order?", kind="confirm")):
             raise Cancelled("the order was not cancelled", "nothing was sent")
-        chain = world.poco(ctx)
+        chain = clients.poco(ctx)
         yield TaskChanged(task="cancel", title="cancel the order", state="running")
         receipt = chain.run(lambda: chain.cancel_order(known.order))
         yield TaskChanged(
@@ -117,7 +117,7 @@ def accept(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, Re
     at = keyring.ledger(ctx).accept(wanted, known.text, undo=options["undo"])
     return Result(
         {
-            "action": "accept", "network": world.entry(ctx).name, "id": wanted, "name": known.name,
+            "action": "accept", "network": chosen_network.entry(ctx).name, "id": wanted, "name": known.name,
             "text": known.text, "accepted": at,
         }
     )  # fmt: skip
@@ -134,7 +134,7 @@ def _serves(served: str, wanted: str) -> None:
 
 def _may(ctx: Context, place: Secret, signer: str) -> None:
     """Failed when the SMS would refuse the signer, before a value is asked for."""
-    owner = place.owner if place.kind.thing == "wallet" else world.poco(ctx, sign=False).owner(place.owner)
+    owner = place.owner if place.kind.thing == "wallet" else clients.poco(ctx, sign=False).owner(place.owner)
     if owner != signer:
         whose = place.title if place.kind.thing == "wallet" else f"{place.kind.thing} {place.owner}"
         raise Failed(
@@ -237,11 +237,11 @@ def place_of(ctx: Context, options: Mapping[str, Any]) -> Generator[Event, Any, 
         question = f"name of the {kind.title}, 1 to 64 of 0-9 A-Z a-z _ -"
         name = str((yield Asked(field="name", question=question, kind="text")) or "").strip()
     if kind.thing == "wallet":
-        return secret(kind, options.get("owner") or world.address(ctx), name)
+        return secret(kind, options.get("owner") or signing.address(ctx), name)
     owner = inventory.thing(ctx, kind.thing, options.get(kind.thing))
     if owner is None:
         raise Missing(
-            f"this project has no {kind.thing} on {world.entry(ctx).name}", f"give --{kind.thing} ADDRESS",
+            f"this project has no {kind.thing} on {chosen_network.entry(ctx).name}", f"give --{kind.thing} ADDRESS",
             name=f"no_{kind.thing}",
         )  # fmt: skip
     return secret(kind, owner, name)
@@ -261,7 +261,7 @@ def _value(ctx: Context, place: Secret, options: Mapping[str, Any]) -> Generator
             pair = yield from keyring.make_pair(ctx)
         assert pair is not None  # noqa: S101 - made just now
         yield Noted(text=f"public key {pair.public}")
-        if not pair.protected and (options["passphrase_file"] or not world.entry(ctx).simulated):
+        if not pair.protected and (options["passphrase_file"] or not chosen_network.entry(ctx).simulated):
             yield Noted(
                 level="warning", text=f"{pair.private} is not encrypted: whoever reads it reads your results",
                 hint=f"openssl pkcs8 -topk8 -in {pair.private} gives it a passphrase",
@@ -301,6 +301,6 @@ def where(ctx: Context, sms: Sms, place: Secret) -> dict[str, Any]:
     """What every document about a secret says of its place: network, SMS, kind, slot, owner, name (or None)."""
     kind = place.kind
     return {
-        "network": world.entry(ctx).name, "sms": sms.url, "framework": sms.framework().lower(), "kind": kind.id,
-        "title": place.title, "slot": kind.slot, "owner": place.owner, "name": place.name or None,
+        "network": chosen_network.entry(ctx).name, "sms": sms.url, "framework": sms.framework().lower(),
+        "kind": kind.id, "title": place.title, "slot": kind.slot, "owner": place.owner, "name": place.name or None,
     }  # fmt: skip

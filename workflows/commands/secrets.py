@@ -72,14 +72,14 @@ class Secrets(Dialogue):
 
     def work(self, options: Mapping[str, Any]) -> Generator[Event, Any, Result]:
         from workflows.commands import inventory, pushing
-        from workflows.steps import world
+        from workflows.steps import chosen_network
 
         action = options.get("action") or "list"
         pushing.meant(options)
         ctx = inventory.context(options)
         try:
             inventory.reach(ctx)
-            if self._lasting and self._held is None and world.entry(ctx).embedded:
+            if self._lasting and self._held is None and chosen_network.entry(ctx).embedded:
                 self._held = inventory.hold()
                 if not self._lasting:  # closed meanwhile
                     self.close()
@@ -106,13 +106,13 @@ class Secrets(Dialogue):
 
 def _matrix(ctx: Context, options: Mapping[str, Any], action: str) -> Generator[Event, Any, Result]:
     from workflows.commands import inventory
-    from workflows.steps import world
+    from workflows.steps import chosen_network
 
     found = yield from inventory.take(ctx, options)
-    market = world.network(ctx).market
+    market = chosen_network.network(ctx).market
     facts, report = found.facts, found.report
     document = {
-        "action": action, "network": world.entry(ctx).name, "simulated": world.entry(ctx).simulated,
+        "action": action, "network": chosen_network.entry(ctx).name, "simulated": chosen_network.entry(ctx).simulated,
         "wallet": found.wallet, "app": facts.app, "dataset": facts.dataset,
         "sms": [{"url": one.url, "frameworks": list(one.frameworks), "serves": one.serves} for one in facts.sms],
         "market": {"url": market, "orders": found.offers} if market else None,

@@ -10,7 +10,7 @@ from workflows.core.failure import Cancelled, Failed
 from workflows.core.fields import Choice, Field
 from workflows.core.listen import listen
 from workflows.core.step import Context, Step, Work
-from workflows.steps import world
+from workflows.steps import chosen_network, clients
 
 
 def _detected(ctx: Context) -> Any:
@@ -96,16 +96,16 @@ class BaseImage(Step):
             yield Noted(text=f"{reference}: {found.note or found.role}; {found.needs}")
         else:
             yield Noted(level="warning", text=f"{reference} is not in the catalogue of curated images")
-        if world.entry(ctx).simulated:
+        if chosen_network.entry(ctx).simulated:
             return (yield from self._stand_in(ctx, reference, found.language if found else language))
         return (yield from self._real(ctx, reference))
 
     def _stand_in(self, ctx: Context, reference: str, language: str) -> Work:
         from workflows.localnet import images
 
-        network = yield from world.join(ctx)
-        engine = world.engine(ctx)
-        root = world.development_root(ctx)
+        network = yield from chosen_network.join(ctx)
+        engine = clients.engine(ctx)
+        root = chosen_network.development_root(ctx)
         made = yield from listen(
             lambda emit: images.stand_in(engine, language, emit, root_pem=root, cancel=ctx.cancel), ctx.cancel
         )
@@ -119,7 +119,7 @@ class BaseImage(Step):
     def _real(self, ctx: Context, reference: str) -> Work:
         from workflows.containers.access import access
 
-        engine = world.engine(ctx)
+        engine = clients.engine(ctx)
         if engine.exists(reference):
             yield Noted(text="the engine has it already")
             return {"reference": reference, "used": reference, "stand_in": None}

@@ -12,7 +12,7 @@ from workflows.core.failure import Failed
 from workflows.core.fields import Choice, Field
 from workflows.core.step import Context, Done, Step, Work
 from workflows.core.text import plural
-from workflows.steps import world
+from workflows.steps import clients, project_files
 
 if TYPE_CHECKING:
     from workflows.containers.build import Built
@@ -83,7 +83,7 @@ class Build(Step):
         return {"image": ctx["image"], "builder": ctx["builder"], "context": self._digest(ctx), **twice}
 
     def done(self, ctx: Context) -> Done | None:
-        engine, name = world.engine(ctx), str(ctx["image"])
+        engine, name = clients.engine(ctx), str(ctx["image"])
         if ctx.previous is not None:
             before = dict(ctx.previous.data["outputs"])
             if engine.image(str(before.get("image_id"))) is not None:
@@ -97,7 +97,7 @@ class Build(Step):
 
     def mend(self, ctx: Context, done: Done) -> Iterator[Event]:
         """Give the image its name back when another one got it meanwhile: equal inputs have another random key."""
-        engine, name, image_id = world.engine(ctx), str(ctx["image"]), str(done.outputs["image_id"])
+        engine, name, image_id = clients.engine(ctx), str(ctx["image"]), str(done.outputs["image_id"])
         if (now := engine.image(name)) is None or now.id != image_id:
             engine.tag(image_id, name)
             yield Noted(text=f"{name} is that image again; the name had gone to another one, or was removed")
@@ -122,7 +122,7 @@ class Build(Step):
         log = ctx.run_dir / "steps" / "build.log"
         try:
             built = yield from build(
-                world.engine(ctx), context, tag=str(ctx["image"]), builder=ctx["builder"],
+                clients.engine(ctx), context, tag=str(ctx["image"]), builder=ctx["builder"],
                 labels={INPUTS: self._digest(ctx)}, cancel=ctx.cancel,
             )  # fmt: skip
         except BuildFailed as failure:
@@ -144,7 +144,7 @@ class Build(Step):
         from workflows.scone import reproduce
 
         found = yield from reproduce.again(
-            world.engine(ctx), context, built.image_id, builder=built.builder,
+            clients.engine(ctx), context, built.image_id, builder=built.builder,
             labels={INPUTS: self._digest(ctx)}, cancel=ctx.cancel,
         )  # fmt: skip
         yield from reproduce.told(found)
@@ -155,7 +155,7 @@ class Build(Step):
         """What is sent to the builder, and the lines of the Dockerfile that were changed for it."""
         path = Path(str(ctx.outputs["dockerfile"]["path"]))
         base = ctx.outputs["base_image"]
-        context = sent(ctx, path.name, world.text_of(path))
+        context = sent(ctx, path.name, project_files.text_of(path))
         if base["reference"] == base["used"]:
             return context, []
         return context.rewritten({str(base["reference"]): str(base["used"])})
@@ -171,7 +171,7 @@ def sent(ctx: Context, name: str, text: str) -> BuildContext:
     from workflows.containers.context import Context as BuildContext
     from workflows.scone import dockerfile
 
-    apart = dockerfile.excludes(text, world.look(ctx))
+    apart = dockerfile.excludes(text, project_files.look(ctx))
     return BuildContext(ctx.project, text, name=name, apart=(*OURS, *apart), cancel=ctx.cancel)
 
 
@@ -180,7 +180,7 @@ def _place(ctx: Context, failed: str) -> str:
     from workflows.containers.dockerfile import instructions
 
     path, title = Path(str(ctx.outputs["dockerfile"]["path"])), " ".join(failed.split())
-    for one in instructions(world.text_of(path)):
+    for one in instructions(project_files.text_of(path)):
         if title.endswith(" ".join(one.text.split())):
             return f"{path.name} line {one.line}"
     return path.name

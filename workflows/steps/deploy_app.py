@@ -10,7 +10,7 @@ from workflows.core.events import Asked, Noted, TaskChanged
 from workflows.core.failure import Cancelled, Failed
 from workflows.core.fields import Field
 from workflows.core.step import Context, Done, Step, Work
-from workflows.steps import keyring, world
+from workflows.steps import chosen_network, clients, keyring, project_files, signing, transactions
 
 if TYPE_CHECKING:
     from workflows.iexec.records import NewApp
@@ -40,12 +40,13 @@ class DeployApp(Step):
     workflows = ("onboard", "demo", "deploy")
     fields = (
         Field(
-            "wallet", "Wallet", "path", required=False, metavar="FILE", when=lambda ctx: world.entry(ctx).own_wallet,
+            "wallet", "Wallet", "path", required=False, metavar="FILE",
+            when=lambda ctx: chosen_network.entry(ctx).own_wallet,
             help="a keystore file; without one the newest of your Ethereum keystore",
         ),
         Field(
             "password_file", "Password file", "path", required=False, metavar="FILE",
-            when=lambda ctx: world.entry(ctx).own_wallet, help="without one you are asked",
+            when=lambda ctx: chosen_network.entry(ctx).own_wallet, help="without one you are asked",
         ),
     )  # fmt: skip
 
@@ -59,7 +60,7 @@ class DeployApp(Step):
         plan = _plan(ctx)
         if plan.new is None:
             return None
-        chain = world.poco(ctx, sign=False)
+        chain = clients.poco(ctx, sign=False)
         predicted = chain.predict_app(plan.new)
         if not chain.is_registered("app", predicted):
             return None
@@ -69,14 +70,14 @@ class DeployApp(Step):
         )
 
     def run(self, ctx: Context) -> Work:
-        network = world.network(ctx)
+        network = chosen_network.network(ctx)
         _bar(ctx)
-        yield from world.unlock(ctx)
+        yield from signing.unlock(ctx)
         plan = _plan(ctx)
         checksum = ""
         if plan.push:
             yield TaskChanged(task="push", title=f"push {plan.reference}", state="running")
-            checksum = yield from world.engine(ctx).push(plan.reference, task="push", cancel=ctx.cancel)
+            checksum = yield from clients.engine(ctx).push(plan.reference, task="push", cancel=ctx.cancel)
             yield TaskChanged(task="push", title=f"push {plan.reference}", state="done", detail=checksum[:19])
         else:
             yield Noted(
@@ -86,7 +87,7 @@ class DeployApp(Step):
                 hint="give --image with a registry's name to push it",
             )
         new = _new(ctx, plan.reference, checksum or ctx.outputs["measure"]["image_id"])
-        chain = world.poco(ctx)
+        chain = clients.poco(ctx)
         address = chain.predict_app(new)
         if chain.is_registered("app", address):  # not even --force makes it twice
             _remember(ctx, address)
@@ -101,7 +102,7 @@ class DeployApp(Step):
         )
         if not agreed:
             raise Cancelled("the app was not registered", "nothing was sent; the image is built and measured")
-        receipt = yield from world.transact(
+        receipt = yield from transactions.transact(
             ctx, self.id, "register the app", address, lambda: chain.deploy_app(new)
         )
         if not chain.is_registered("app", address):
@@ -117,9 +118,9 @@ class DeployApp(Step):
 
 def _plan(ctx: Context) -> Plan:
     measured = ctx.outputs["measure"]
-    image = world.engine(ctx).require(str(measured["image_id"]))
+    image = clients.engine(ctx).require(str(measured["image_id"]))
     reference = str(ctx["image"] or measured["image_id"])
-    push = not world.entry(ctx).simulated or _names_registry(reference)
+    push = not chosen_network.entry(ctx).simulated or _names_registry(reference)
     if not push:
         return Plan(_new(ctx, reference, image.id), push, reference)
     from workflows.containers.reference import Reference
@@ -138,7 +139,7 @@ def _new(ctx: Context, reference: str, digest: str) -> NewApp:
     from workflows.iexec.records import NewApp
 
     return NewApp(
-        owner=world.address(ctx),
+        owner=signing.address(ctx),
         name=_name(ctx),
         multiaddr=reference,
         checksum="0x" + digest.rpartition(":")[2],
@@ -156,7 +157,7 @@ def _bar(ctx: Context) -> None:
     The image's label says so, and as a Dockerfile can drop labels, the base that it was built on too.
     """
     stood_in = ctx.outputs["base_image"]["stand_in"] is not None
-    if (stood_in or ctx.outputs["measure"]["simulated"]) and not world.entry(ctx).simulated:
+    if (stood_in or ctx.outputs["measure"]["simulated"]) and not chosen_network.entry(ctx).simulated:
         raise Failed(
             "this image was measured by the SIMULATED runtime",
             "build it on the real SCONE base first: creamtea run deploy --network NAME with an account at Scontain",
@@ -182,7 +183,7 @@ def _secretless(ctx: Context, address: str) -> Iterator[Noted]:
     if newest(pushes, "app-secret", {address.lower()}) is not None:
         return
     if newest(pushes, "app-secret", keyring.former_apps(ctx, address)) is not None:
-        named = ctx["app_secret_file"] or ctx.manifest.get(world.APART["app_secret_file"])
+        named = ctx["app_secret_file"] or ctx.manifest.get(project_files.APART["app_secret_file"])
         yield Noted(
             level="info" if named else "warning",
             text="the app before had a developer secret; this address has none until it is pushed",
@@ -197,5 +198,5 @@ def _outputs(new: NewApp, address: str, tx: str | None) -> dict[str, object]:
 
 
 def _remember(ctx: Context, address: str) -> None:
-    ctx.manifest.set(f"networks.{world.entry(ctx).name}.app", address)
+    ctx.manifest.set(f"networks.{chosen_network.entry(ctx).name}.app", address)
     ctx.manifest.set("app.name", _name(ctx))  # or the folder's next name would be another app

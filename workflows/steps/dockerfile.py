@@ -17,7 +17,7 @@ from workflows.core.failure import Failed, Missing
 from workflows.core.fields import Field
 from workflows.core.files import write_atomic
 from workflows.core.step import Context, Done, Step, Work
-from workflows.steps import world
+from workflows.steps import chosen_network, project_files
 
 if TYPE_CHECKING:
     from workflows.scone.project import Project
@@ -59,7 +59,7 @@ def _entry(ctx: Context) -> str | None:
     from workflows.scone import dockerfile
 
     try:
-        return dockerfile.default_entrypoint(world.look(ctx))
+        return dockerfile.default_entrypoint(project_files.look(ctx))
     except Failed:
         return None
 
@@ -102,7 +102,7 @@ class Dockerfile(Step):
 
         if ctx.journal.last("done", Dockerfile.id) is not None:
             return
-        found = world.look(ctx)
+        found = project_files.look(ctx)
         if not found.code and _own(ctx) is None and not (ctx.project / _file(ctx)).is_file():
             dockerfile.draftable(found)
 
@@ -138,7 +138,7 @@ class Dockerfile(Step):
                 text=f"{left.path} stays out: {left.why}{remedy}",
             )
         if drafted and (own := _own(ctx)) is not None:
-            for told, hint in dockerfile.changes(world.text_of(own), text):
+            for told, hint in dockerfile.changes(project_files.text_of(own), text):
                 yield Noted(level="warning", text=told, hint=hint)
         elif drafted and (others := [one for one in found.dockerfiles if one != OURS]):
             yield Noted(
@@ -156,13 +156,13 @@ class Dockerfile(Step):
         edited = yield Asked(field="dockerfile", question=str(path), kind="document", default=text)
         text = str(edited or text)
         findings = dockerfile.check(
-            text, _sent(ctx, path, text), stand_in=world.entry(ctx).simulated, data=found.data,
+            text, _sent(ctx, path, text), stand_in=chosen_network.entry(ctx).simulated, data=found.data,
             left_out={one.path: one.why for one in found.left_out if one.path not in found.data},
         )  # fmt: skip
         for finding in findings:
             where = f"line {finding.line}: " if finding.line else ""
             yield Noted(level=finding.level, text=where + finding.text, hint=finding.hint or None)
-        if not path.exists() or world.text_of(path) != text:
+        if not path.exists() or project_files.text_of(path) != text:
             if draft is not None:
                 write_atomic(
                     ctx.state / DRAFT, draft
@@ -211,11 +211,11 @@ def _proposal(ctx: Context, found: Project) -> tuple[str, bool]:
     path = ctx.project / _file(ctx)
     own = _own(ctx)
     if path.is_file() and (path.name != OURS or not _drafted(ctx, path)):
-        return world.text_of(path), False
+        return project_files.text_of(path), False
     entry = catalogue.find(str(ctx.outputs["base_image"]["reference"]))
     size = heap.parse(str(ctx["heap"]))
     if own is not None and path != own:
-        text = world.text_of(own)
+        text = project_files.text_of(own)
         chosen = size if "SCONE_HEAP" not in text else None
         try:
             return dockerfile.protect(text, found, entry=entry, heap=chosen, regions=_regions(ctx)), True
@@ -229,7 +229,7 @@ def _proposal(ctx: Context, found: Project) -> tuple[str, bool]:
             name="unknown_base",
         )
     entrypoint = str(ctx["entrypoint"]) if ctx["entrypoint"] else None
-    simulated = world.entry(ctx).simulated
+    simulated = chosen_network.entry(ctx).simulated
     text = dockerfile.draft(
         found, entry, heap=size, entrypoint=entrypoint, regions=_regions(ctx), stand_in=simulated
     )
@@ -264,7 +264,7 @@ def _stand(ctx: Context, text: str) -> dict[str, str | None]:
     if own is None or _file(ctx) != OURS:
         return {"text": _hash(text), "own": None}
     kept = last.get("own") if last.get("text") == _hash(text) else None
-    return {"text": _hash(text), "own": kept or _hash(world.text_of(own))}
+    return {"text": _hash(text), "own": kept or _hash(project_files.text_of(own))}
 
 
 def _overtaken(ctx: Context) -> Noted | None:
@@ -272,7 +272,9 @@ def _overtaken(ctx: Context) -> Noted | None:
     path, own, last = ctx.project / _file(ctx), _own(ctx), _last(ctx)
     if path.name != OURS or own is None or not path.is_file() or _drafted(ctx, path):
         return None
-    if last.get("text") != _hash(world.text_of(path)) or last.get("own") in (None, _hash(world.text_of(own))):
+    if last.get("text") != _hash(project_files.text_of(path)):
+        return None
+    if last.get("own") in (None, _hash(project_files.text_of(own))):
         return None
     name = own.relative_to(ctx.project)
     return Noted(
@@ -293,7 +295,7 @@ def _look(ctx: Context) -> Project:
     """The project as it goes into the image; what a person names as a region is wanted, data or not."""
     from workflows.scone import project
 
-    return project.including(world.look(ctx), _regions(ctx))
+    return project.including(project_files.look(ctx), _regions(ctx))
 
 
 def _sent(ctx: Context, path: Path, text: str) -> list[str]:

@@ -15,7 +15,7 @@ from workflows.core.events import Noted, TaskChanged, TaskState
 from workflows.core.failure import Failed, Unavailable
 from workflows.core.step import Context, Step, Work
 from workflows.core.text import size
-from workflows.steps import world
+from workflows.steps import chosen_network, clients
 
 SGX_DEVICES = (
     "/dev/sgx_enclave", "/dev/sgx_provision", "/dev/sgx/enclave", "/dev/sgx/provision", "/dev/isgx", "/dev/sgx",
@@ -102,7 +102,7 @@ def probes(ctx: Context) -> Iterator[Callable[[], Check]]:
 
 def _engine(ctx: Context) -> Check:
     try:
-        found = world.engine(ctx)
+        found = clients.engine(ctx)
     except Failed as failure:
         return Check("engine", _TITLES["engine"], False, failure.message, failure.hint, needed=True)
     builder = "BuildKit" if found.buildkit else "classic builder only"
@@ -114,7 +114,7 @@ def _disk(ctx: Context) -> Check:
     free = shutil.disk_usage(ctx.project).free
     text = f"{size(free)} free here"
     try:
-        at_engine = world.engine(ctx).disk_free
+        at_engine = clients.engine(ctx).disk_free
     except Failed:
         at_engine = None
     if at_engine is not None:
@@ -164,10 +164,10 @@ def chain_tools() -> Check:
 
 
 def _endpoints(ctx: Context) -> Check:
-    network = world.entry(ctx)
+    network = chosen_network.entry(ctx)
     if network.embedded:
         return Check("endpoints", _TITLES["endpoints"], True, "the localnet needs no network")
-    unreachable = [url for url in world.endpoints(network) if not _answers(url)]
+    unreachable = [url for url in chosen_network.endpoints(network) if not _answers(url)]
     if not unreachable:
         return Check("endpoints", _TITLES["endpoints"], True, f"all services of {network.name} answer")
     return Check(

@@ -16,7 +16,7 @@ from workflows.core.journal import FOLDER
 from workflows.core.listen import listen
 from workflows.core.step import Cancel, Context, Done, Step, Work
 from workflows.core.text import size
-from workflows.steps import exposed, world
+from workflows.steps import chosen_network, clients, exposed, project_files, signing, transactions
 
 if TYPE_CHECKING:
     from workflows.iexec.records import NewDataset
@@ -29,7 +29,7 @@ _NONE: Mapping[str, Any] = {"dataset": None, "tx": None, "checksum": None, "mult
 def _at_hand(ctx: Context) -> Sequence[Choice]:
     """What looks like data in the project: offered, never taken without a word."""
     try:
-        return [Choice(path, note="in the project") for path in world.look(ctx).data[:_OFFERED]]
+        return [Choice(path, note="in the project") for path in project_files.look(ctx).data[:_OFFERED]]
     except Failed:
         return ()
 
@@ -75,7 +75,7 @@ class EncryptDataset(Step):
         record = _record(ctx)
         if record is None or "multiaddr" not in record or not _file(ctx, record).is_file():
             return None
-        chain = world.poco(ctx, sign=False)
+        chain = clients.poco(ctx, sign=False)
         address = chain.predict_dataset(_new(ctx, record))
         if not chain.is_registered("dataset", address):
             return None
@@ -87,12 +87,12 @@ class EncryptDataset(Step):
         if not ctx["dataset"]:
             return _NONE  # --force asks for what `done` would have told
         yield from _only_here(ctx)
-        yield from world.unlock(ctx)
+        yield from signing.unlock(ctx)
         record = _record(ctx)
         if record is None or not _file(ctx, record).is_file():
             record = yield from self._encrypt(ctx)
         record = yield from self._store(ctx, record)
-        chain = world.poco(ctx)
+        chain = clients.poco(ctx)
         new = _new(ctx, record)
         address = chain.predict_dataset(new)
         if chain.is_registered("dataset", address):
@@ -104,7 +104,7 @@ class EncryptDataset(Step):
             raise Cancelled(
                 "the dataset was not registered", "the encrypted file and its key stay where they are"
             )
-        receipt = yield from world.transact(
+        receipt = yield from transactions.transact(
             ctx, self.id, "register the dataset", address, lambda: chain.deploy_dataset(new)
         )
         yield Noted(text=f"the dataset is {address}")
@@ -137,7 +137,7 @@ class EncryptDataset(Step):
     def _store(self, ctx: Context, record: dict[str, Any]) -> Any:
         from workflows.iexec import storage
 
-        network = world.network(ctx)
+        network = chosen_network.network(ctx)
         if record.get("network") == network.name and _kept(network.ipfs_gateway, record.get("multiaddr")):
             return record
         if not network.ipfs_upload:
@@ -253,7 +253,7 @@ def _new(ctx: Context, record: Mapping[str, Any]) -> NewDataset:
     from workflows.iexec.records import NewDataset
 
     return NewDataset(
-        owner=world.address(ctx),
+        owner=signing.address(ctx),
         name=str(ctx["dataset_name"] or Path(str(ctx["dataset"])).name),
         multiaddr=str(record["multiaddr"]),
         checksum=str(record["checksum"]),
@@ -262,7 +262,7 @@ def _new(ctx: Context, record: Mapping[str, Any]) -> NewDataset:
 
 def _outputs(ctx: Context, record: Mapping[str, Any], address: str, tx: str | None) -> dict[str, Any]:
     """What the step leaves; the address stays in the manifest too."""
-    ctx.manifest.set(f"networks.{world.entry(ctx).name}.dataset", address)
+    ctx.manifest.set(f"networks.{chosen_network.entry(ctx).name}.dataset", address)
     return {
         "dataset": address, "tx": tx, "checksum": record["checksum"], "multiaddr": record["multiaddr"],
         "file": str(_file(ctx, record)),

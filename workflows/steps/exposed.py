@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from workflows.core.failure import Failed
 from workflows.core.step import Context
 from workflows.core.text import clean, shorten
-from workflows.steps import world
+from workflows.steps import clients, project_files
 
 _TELLING = 32  # bytes: what is shorter may be equal by chance, so its name has to be equal too
 
@@ -23,11 +23,11 @@ def refuse_dataset(ctx: Context, file: Path, sha256: str) -> None:
 
     image = str(ctx.outputs.get("measure", {}).get("image_id") or "")
     size = file.stat().st_size
-    if not size or not image or not world.engine(ctx).exists(image):
+    if not size or not image or not clients.engine(ctx).exists(image):
         return
     held = [
         path
-        for layer in layers.read(world.engine(ctx), image, ctx.cancel)
+        for layer in layers.read(clients.engine(ctx), image, ctx.cancel)
         for path, entry in layer.entries.items()
         if entry.content == sha256 and (size >= _TELLING or PurePosixPath(path).name == file.name)
     ]
@@ -55,7 +55,7 @@ def _copies(ctx: Context, file: Path, sha256: str) -> list[str]:
     """Files of the project with the same bytes that would still go into the next image."""
     from workflows.iexec import dataset
 
-    found = world.look(ctx)
+    found = project_files.look(ctx)
     size = file.stat().st_size
     return [
         clean(path)

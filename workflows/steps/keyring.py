@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from workflows.core.failure import Missing
 from workflows.core.files import private_dir
 from workflows.core.step import Context
-from workflows.steps import world
+from workflows.steps import chosen_network, clients, signing
 
 if TYPE_CHECKING:
     from workflows.iexec.keys import KeyPair
@@ -26,14 +26,14 @@ def ledger(ctx: Context) -> Ledger:
     """What was pushed from here on the chosen network; a person's own, across projects."""
     from workflows.iexec.secrets.ledger import Ledger
 
-    return Ledger(world.user_state(ctx) / "secrets")
+    return Ledger(chosen_network.user_state(ctx) / "secrets")
 
 
 def former_apps(ctx: Context, address: str | None) -> frozenset[str]:
     """The other apps that the project was, in lower case; of the chosen network, or of another."""
     done = [entry.data.get("outputs") for entry in ctx.journal.every("done", "deploy_app")]
     known = [one.get("app") for one in done if isinstance(one, Mapping)]
-    known.append(ctx.manifest.get(f"networks.{world.entry(ctx).name}.app"))
+    known.append(ctx.manifest.get(f"networks.{chosen_network.entry(ctx).name}.app"))
     return frozenset(str(one).lower() for one in known if one) - {str(address).lower()}
 
 
@@ -41,25 +41,25 @@ def result_place(ctx: Context) -> Secret:
     """The place of the public key that results for the wallet are encrypted with."""
     from workflows.iexec.secrets.kinds import KINDS, secret
 
-    return secret(KINDS["result-key"], world.address(ctx))
+    return secret(KINDS["result-key"], signing.address(ctx))
 
 
 def key_folder(ctx: Context) -> Path:
     """The SMS keeps one result key for a wallet, so all projects of a person share the pair."""
-    return private_dir(world.user_state(ctx) / _FOLDER)
+    return private_dir(chosen_network.user_state(ctx) / _FOLDER)
 
 
 def pairs_of(place: Network) -> Path:
     """The folder of a person's key pairs for a network, which need not run; it need not exist."""
-    return world.kept_for(place) / _FOLDER
+    return chosen_network.kept_for(place) / _FOLDER
 
 
 def result_pair(ctx: Context) -> KeyPair | None:
     """The key pair that results are encrypted for: the person's own, else the SDK's of this project; or None."""
     from workflows.iexec import keys, sdk
 
-    address = world.address(ctx)
-    mine = keys.find(world.user_state(ctx) / _FOLDER, address)
+    address = signing.address(ctx)
+    mine = keys.find(chosen_network.user_state(ctx) / _FOLDER, address)
     return mine or keys.find(ctx.project / sdk.RESULT_KEYS, address)
 
 
@@ -73,15 +73,15 @@ def make_pair(ctx: Context) -> Any:
 
     known = result_pair(ctx)
     passphrase: str | None = None
-    wanted = bool(ctx["passphrase_file"]) or not world.entry(ctx).simulated
+    wanted = bool(ctx["passphrase_file"]) or not chosen_network.entry(ctx).simulated
     if wanted if known is None else known.protected:
-        passphrase = yield from world.passphrase(
+        passphrase = yield from signing.passphrase(
             ctx, "a passphrase for the key that opens your results", new=known is None
         )
     title = "make a key pair for results (RSA 4096)"
     yield TaskChanged(task="key", title=title, state="running")
     folder = key_folder(ctx) if known is None else known.private.parent
-    pair = keys.create(folder, world.address(ctx), passphrase)
+    pair = keys.create(folder, signing.address(ctx), passphrase)
     yield TaskChanged(task="key", title=title, state="done")
     lock = "under your passphrase" if pair.protected else "NOT encrypted"
     yield Noted(
@@ -111,11 +111,14 @@ def adopt(ctx: Context) -> None:
     from workflows.iexec import keys
     from workflows.iexec.secrets.ledger import Push
 
-    remembered, pair = world.user_state(ctx) / _FOLDER / f"{world.address(ctx)}.pushed", result_pair(ctx)
+    remembered, pair = (
+        chosen_network.user_state(ctx) / _FOLDER / f"{signing.address(ctx)}.pushed",
+        result_pair(ctx),
+    )
     if pair is None or not whole(pair) or not remembered.is_file():
         return
     if remembered.read_text().strip() == hashlib.sha256(pair.public.read_bytes()).hexdigest():
-        book, place, sms = ledger(ctx), result_place(ctx), world.sms(ctx, sign=False)
+        book, place, sms = ledger(ctx), result_place(ctx), clients.sms(ctx, sign=False)
         at = datetime.fromtimestamp(remembered.stat().st_mtime, timezone.utc).isoformat(
             timespec="milliseconds"
         )

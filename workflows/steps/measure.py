@@ -8,7 +8,7 @@ from workflows.core.events import Noted, TaskChanged
 from workflows.core.fields import Choice, Field
 from workflows.core.step import Context, Done, Step, Work
 from workflows.core.text import shorten
-from workflows.steps import records, world
+from workflows.steps import clients, records
 
 
 def _forms(_: Context) -> Sequence[Choice]:
@@ -53,7 +53,7 @@ class Measure(Step):
         return {"form": ctx["form"], "image": ctx.outputs["build"].get("image_id")}
 
     def done(self, ctx: Context) -> Done | None:
-        if ctx.previous is None or not world.engine(ctx).exists(
+        if ctx.previous is None or not clients.engine(ctx).exists(
             str(ctx.previous.data["outputs"]["image_id"])
         ):
             return None
@@ -64,7 +64,7 @@ class Measure(Step):
 
         reference = str(ctx.outputs["build"]["image_id"])
         yield TaskChanged(task="read", title="read the fingerprint from the image", state="running")
-        found = image.measure(world.engine(ctx), reference)
+        found = image.measure(clients.engine(ctx), reference)
         yield TaskChanged(task="read", title="read the fingerprint from the image", state="done")
         value = found.fingerprint.write(ctx["form"])
         for part in found.fingerprint.explain_parts():

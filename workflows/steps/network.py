@@ -9,7 +9,7 @@ from workflows.core.events import Noted, TaskChanged
 from workflows.core.failure import Failed, Missing
 from workflows.core.fields import Choice, Field
 from workflows.core.step import Context, Step, Work
-from workflows.steps import world
+from workflows.steps import chosen_network, clients
 
 
 def _choices(ctx: Context) -> Sequence[Choice]:
@@ -54,10 +54,14 @@ class Network(Step):
     )  # fmt: skip
 
     def command(self, ctx: Context) -> str:
-        return "creamtea localnet up" if world.entry(ctx).embedded else f"curl {world.entry(ctx).rpc}"
+        return (
+            "creamtea localnet up"
+            if chosen_network.entry(ctx).embedded
+            else f"curl {chosen_network.entry(ctx).rpc}"
+        )
 
     def run(self, ctx: Context) -> Work:
-        network = world.entry(ctx)
+        network = chosen_network.entry(ctx)
         ctx.outputs.pop(self.id, None)  # the one before, if the person came back to choose another
         if ctx.workflow == "demo" and not network.simulated:
             raise Missing(
@@ -66,11 +70,11 @@ class Network(Step):
                 name="live_network",
             )
         if network.embedded:
-            network = yield from world.join(ctx)
+            network = yield from chosen_network.join(ctx)
             yield Noted(text=f"localnet on {network.rpc}; SGX and SCONE's runtime are SIMULATED")
         else:
             yield TaskChanged(task="rpc", title=f"chain at {network.rpc}", state="running")
-            found = world.poco(ctx, sign=False).chain_id()
+            found = clients.poco(ctx, sign=False).chain_id()
             if found != network.chain_id:
                 raise Failed(
                     f"{network.rpc} is chain {found}, not {network.chain_id}",

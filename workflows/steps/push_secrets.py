@@ -16,7 +16,7 @@ from workflows.core.fields import Field
 from workflows.core.files import existing, private_dir
 from workflows.core.step import Context, Done, Step, Work
 from workflows.core.text import plural
-from workflows.steps import keyring, world
+from workflows.steps import chosen_network, clients, keyring, project_files, signing
 from workflows.steps.encrypt_dataset import key_file
 
 if TYPE_CHECKING:
@@ -62,12 +62,12 @@ class PushSecrets(Step):
     fields = (
         Field(
             "app_secret_file", "App developer secret", "path", required=False, metavar="FILE", check=existing,
-            manifest=world.APART["app_secret_file"],
+            manifest=project_files.APART["app_secret_file"],
             help="one per app, for ever; the app reads IEXEC_APP_DEVELOPER_SECRET",
         ),
         Field(
             "requester_secret", "Requester secrets", "path", many=True, numbered=True, required=False, metavar="N=FILE",
-            check=_numbered, manifest=world.APART["requester_secret"],
+            check=_numbered, manifest=project_files.APART["requester_secret"],
             help="one a line; the app reads IEXEC_REQUESTER_SECRET_N",
         ),
         Field(
@@ -76,7 +76,7 @@ class PushSecrets(Step):
         ),
         Field(
             "passphrase_file", "Passphrase file", "path", required=False, metavar="FILE", check=existing,
-            when=lambda ctx: bool(ctx["passphrase_file"]) or not world.entry(ctx).simulated,
+            when=lambda ctx: bool(ctx["passphrase_file"]) or not chosen_network.entry(ctx).simulated,
             help="opens the private key of the result; without one you are asked",
         ),
     )  # fmt: skip
@@ -111,8 +111,8 @@ class PushSecrets(Step):
 
         for file in (ctx["app_secret_file"], *secret_files(ctx).values()):
             if file:
-                world.keep_out(ctx, Path(str(file)))
-        yield from world.unlock(ctx)
+                project_files.keep_out(ctx, Path(str(file)))
+        yield from signing.unlock(ctx)
         if ctx["encrypt_result"] and not keyring.whole(keyring.result_pair(ctx)):
             yield from keyring.make_pair(ctx)
         plan = self._plan(ctx)
@@ -134,7 +134,7 @@ class PushSecrets(Step):
             for oddity in values.oddities(secret.value()):
                 yield Noted(text=f"look at {secret.title}: {oddity}, and is sent as it is", level="warning")
         if missing:
-            network = world.entry(ctx).name
+            network = chosen_network.entry(ctx).name
             question = f"Push {plural(len(missing), 'secret')} to the SMS of {network}?"
             agreed = yield Asked(field="push", question=question, kind="confirm")
             if not agreed:
@@ -143,7 +143,7 @@ class PushSecrets(Step):
                 )
         for secret in missing:
             yield TaskChanged(task=secret.name, title=secret.title, state="running")
-            service.push(world.sms(ctx), keyring.ledger(ctx), secret.place, secret.value(), replace=True)
+            service.push(clients.sms(ctx), keyring.ledger(ctx), secret.place, secret.value(), replace=True)
             yield TaskChanged(task=secret.name, title=secret.title, state="done", detail="pushed")
         return {"pushed": [secret.name for secret in plan]}
 
@@ -169,7 +169,7 @@ def _plan(ctx: Context) -> Iterator[Planned]:
     for number, name in secret_names(ctx).items():
         yield Planned(
             f"{REQUESTER_SECRET} {number}", f"requester secret {number} ({name})",
-            secret(KINDS["requester-secret"], world.address(ctx), name),
+            secret(KINDS["requester-secret"], signing.address(ctx), name),
             partial(_read, ctx, secret_files(ctx)[number]), secret_files(ctx)[number],
         )  # fmt: skip
     if ctx["encrypt_result"]:
@@ -189,7 +189,7 @@ def _told(ctx: Context, plan: list[Planned]) -> Iterator[Noted]:
     if APP_SECRET in before and APP_SECRET not in gets:
         # It is the app's own, and needs no file while the app is the same.
         place = secret(KINDS["app-secret"], ctx.outputs["deploy_app"]["app"])
-        if service.is_set(world.sms(ctx, sign=False), place):
+        if service.is_set(clients.sms(ctx, sign=False), place):
             gets.append(APP_SECRET)
     yield Noted(text=f"this run gets: {', '.join(gets)}" if gets else "this run gets no secret")
     lost = [name for name in before if name not in gets and name.startswith((APP_SECRET, REQUESTER_SECRET))]
@@ -205,8 +205,8 @@ def _told(ctx: Context, plan: list[Planned]) -> Iterator[Noted]:
 
 def _forgotten(ctx: Context) -> Iterator[Noted]:
     """Write down which files hold secrets: no image gets them, also when nobody names them any more."""
-    named = world.inside(ctx, (ctx["app_secret_file"] or "", *secret_files(ctx).values()))
-    before = world.secret_before(ctx)
+    named = project_files.inside(ctx, (ctx["app_secret_file"] or "", *secret_files(ctx).values()))
+    before = project_files.secret_before(ctx)
     if new := [file for file in named if file not in before]:
         ctx.journal.append("intent", PushSecrets.id, run=ctx.run, data={"files": new})
     left = [file for file in before if file not in named and (ctx.project / file).exists()]
@@ -232,7 +232,7 @@ def _there(ctx: Context, planned: Planned) -> bool:
     """Whether the SMS has it; of what can be replaced, whether it is this very value, as far as is known here."""
     from workflows.iexec.secrets import service
 
-    sms = world.sms(ctx, sign=False)  # asking takes no wallet
+    sms = clients.sms(ctx, sign=False)  # asking takes no wallet
     if planned.place.kind.forever or not service.is_set(sms, planned.place):
         return service.is_set(sms, planned.place)
     keyring.adopt(ctx)
@@ -245,7 +245,7 @@ def _same_app_secret(ctx: Context) -> bool | None:
     if planned is None or not _there(ctx, planned):
         return None
     book = keyring.ledger(ctx)
-    last = book.last(world.sms(ctx, sign=False).url, planned.place)
+    last = book.last(clients.sms(ctx, sign=False).url, planned.place)
     return None if last is None else last.commitment == book.commitment(planned.place, planned.value())
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from workflows.core.events import Event, Noted, TaskChanged
 from workflows.core.listen import listen
 from workflows.core.step import Context
-from workflows.steps import world
+from workflows.steps import clients
 
 if TYPE_CHECKING:
     from workflows.scone.image import Measured
@@ -38,7 +38,7 @@ def keep(ctx: Context, measured: Measured) -> Generator[Event, Any, int]:
 def _take(ctx: Context, measured: Measured) -> Record:
     from workflows.scone import recording
 
-    engine = world.engine(ctx)
+    engine = clients.engine(ctx)
     chosen, built = ctx.outputs["base_image"], ctx.outputs["build"]
     return recording.take(
         engine,

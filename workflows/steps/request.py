@@ -11,7 +11,7 @@ from workflows.core.failure import Cancelled, Failed, Missing
 from workflows.core.fields import Choice, Field
 from workflows.core.step import Context, Done, Step, Work, digest
 from workflows.core.text import shorten
-from workflows.steps import world
+from workflows.steps import chosen_network, clients, signing, transactions
 from workflows.steps.push_secrets import secret_names
 from workflows.steps.watch import lost
 
@@ -101,7 +101,7 @@ class Request(Step):
         ),
         Field(
             "workerpool", "Workerpool", required=False, check=_address, metavar="ADDRESS",
-            when=lambda ctx: not world.entry(ctx).embedded, help="any pool that offers the category otherwise",
+            when=lambda ctx: not chosen_network.entry(ctx).embedded, help="any pool that offers the category otherwise",
         ),
         Field(
             "max_price", "Most you pay", required=False, metavar="RLC", check=_amount,
@@ -125,7 +125,7 @@ class Request(Step):
         if ctx.previous is None:
             return None
         outputs = ctx.previous.data["outputs"]
-        if world.poco(ctx, sign=False).view_deal(str(outputs["deal"])) is None:
+        if clients.poco(ctx, sign=False).view_deal(str(outputs["deal"])) is None:
             return None
         if lost(ctx, outputs):  # another try needs another deal
             return None
@@ -143,7 +143,7 @@ class Request(Step):
         }
 
     def run(self, ctx: Context) -> Work:
-        yield from world.unlock(ctx)
+        yield from signing.unlock(ctx)
         inputs = digest(self.inputs(ctx))
         orders = self._taken_up(ctx, inputs)
         if orders is None:
@@ -162,9 +162,9 @@ class Request(Step):
             )
         else:
             yield Noted(text="taking up the match that was sent before the interruption")
-        chain = world.poco(ctx)
+        chain = clients.poco(ctx)
         hashes = self._hashes(ctx, orders)
-        receipt = yield from world.transact(
+        receipt = yield from transactions.transact(
             ctx, self.id, "match the orders", str(hashes["request"]),
             lambda: chain.match_orders(orders.app, orders.dataset, orders.workerpool, orders.request),
         )  # fmt: skip
@@ -208,10 +208,10 @@ class Request(Step):
         from workflows.iexec.matching import Orders
         from workflows.iexec.orders import NULL_DATASET_ORDER, AppOrder, DatasetOrder, RequestOrder
 
-        me, tag, category = world.address(ctx), tags.encode(["tee", "scone"]), int(ctx["category"])
+        me, tag, category = signing.address(ctx), tags.encode(["tee", "scone"]), int(ctx["category"])
         app = str(ctx.outputs["deploy_app"]["app"])
         dataset = ctx.outputs["encrypt_dataset"]["dataset"]
-        pool = market.workerpool_order(world.network(ctx), category, tag, self._pool(ctx))
+        pool = market.workerpool_order(chosen_network.network(ctx), category, tag, self._pool(ctx))
         self._afford(ctx, pool)
         # Signatures are public once matched: what is left of an order, anybody could use.
         return Orders(
@@ -232,17 +232,17 @@ class Request(Step):
         """The address of the chosen workerpool, else of the network's, which may go by a name there."""
         from workflows.iexec import ens
 
-        network = world.network(ctx)
+        network = chosen_network.network(ctx)
         pool = ctx["workerpool"] or network.workerpool
         if pool and network.ens and ens.is_name(pool):
-            return ens.resolve(world.poco(ctx, sign=False), network.ens, pool)
+            return ens.resolve(clients.poco(ctx, sign=False), network.ens, pool)
         return str(pool) if pool else None
 
     @staticmethod
     def _afford(ctx: Context, pool: WorkerpoolOrder) -> None:
         from workflows.iexec import cost
 
-        if ctx["max_price"] is None and not ctx.interactive and not world.entry(ctx).simulated:
+        if ctx["max_price"] is None and not ctx.interactive and not chosen_network.entry(ctx).simulated:
             raise Missing(
                 f"the pool asks {cost.rlc(pool.workerpoolprice)} of real money, and nobody is asked here",
                 "say the most you pay with --max-price",
@@ -258,7 +258,7 @@ class Request(Step):
     def _sign(self, ctx: Context, orders: Orders) -> Orders:
         from workflows.iexec.matching import Orders
 
-        account, domain = world.account(ctx), world.poco(ctx).domain()
+        account, domain = signing.account(ctx), clients.poco(ctx).domain()
         dataset = orders.dataset.sign_with(account, domain) if orders.has_dataset else orders.dataset
         return Orders(
             orders.app.sign_with(account, domain),
@@ -268,7 +268,7 @@ class Request(Step):
         )
 
     def _hashes(self, ctx: Context, orders: Orders) -> dict[str, str | None]:
-        domain = world.poco(ctx).domain()
+        domain = clients.poco(ctx).domain()
         return {
             "app": orders.app.hash(domain),
             "dataset": orders.dataset.hash(domain) if orders.has_dataset else None,
@@ -278,7 +278,7 @@ class Request(Step):
 
     def _taken_up(self, ctx: Context, inputs: str) -> Orders | None:
         """Orders for the same inputs whose match was sent before a crash. Others bind nobody: they are signed anew."""
-        sent = {key for key, _ in world.sent(ctx, self.id)}
+        sent = {key for key, _ in transactions.sent(ctx, self.id)}
         for entry in reversed(ctx.journal.pending(self.id, inputs)):
             if "orders" in entry.data:
                 orders = _from_json(entry.data["orders"])
@@ -291,7 +291,7 @@ class Request(Step):
     def _cost(self, ctx: Context, orders: Orders) -> Any:
         from workflows.iexec import cost
 
-        category = world.poco(ctx, sign=False).category(orders.request.category)
+        category = clients.poco(ctx, sign=False).category(orders.request.category)
         if category is None:
             raise Failed(f"there is no category {orders.request.category}", "choose another --category")
         return cost.of_orders(orders.app, orders.dataset, orders.workerpool, orders.request, category, 1)
@@ -332,10 +332,10 @@ class Request(Step):
         plan = Plan(
             orders,
             Enclave(version=version, heap=measured["heap"]),
-            frozenset({world.address(ctx)}),
+            frozenset({signing.address(ctx)}),
             needs_app_secret=bool(ctx["app_secret_file"]),
         )
-        checks = check(plan, world.poco(ctx, sign=False), world.sms(ctx, sign=False))
+        checks = check(plan, clients.poco(ctx, sign=False), clients.sms(ctx, sign=False))
         good = sum(one.ok for one in checks)
         yield Noted(text=f"will it work ✓ {good} of {len(checks)} checks")
         for one in checks:
@@ -350,8 +350,8 @@ class Request(Step):
         """Move money from the wallet into the escrow when the request needs more than is there."""
         from workflows.iexec.cost import rlc
 
-        chain = world.poco(ctx)
-        world.settle(ctx, self.id, "deposit")
+        chain = clients.poco(ctx)
+        transactions.settle(ctx, self.id, "deposit")
         lacking = self._cost(ctx, orders).total - chain.account_of(orders.request.requester).stake
         if lacking <= 0:
             return
@@ -361,7 +361,7 @@ class Request(Step):
         if not agreed:
             raise Cancelled("nothing was requested", "iexec account deposit does it by hand")
         key = f"deposit {lacking} {ctx.run}"
-        yield from world.transact(
+        yield from transactions.transact(
             ctx, self.id, f"deposit {rlc(lacking)}", key, lambda: chain.deposit(lacking)
         )
 

@@ -13,7 +13,7 @@ from workflows.core.files import private_dir, unused
 from workflows.core.listen import listen
 from workflows.core.step import Context, Done, Step, Work
 from workflows.core.text import clean, size
-from workflows.steps import keyring, world
+from workflows.steps import chosen_network, clients, keyring, signing
 
 _SHOWN_FILES = 5
 _SHOWN_LINES = 20
@@ -58,7 +58,7 @@ class Result(Step):
     def run(self, ctx: Context) -> Work:
         from workflows.iexec import digests, keys, results
 
-        task = world.poco(ctx, sign=False).view_task(str(ctx.outputs["watch"]["task"]))
+        task = clients.poco(ctx, sign=False).view_task(str(ctx.outputs["watch"]["task"]))
         archive = yield from self._download(ctx, task)
         key = None
         if results.kind(archive) != "plain":
@@ -69,7 +69,7 @@ class Result(Step):
                 )
             passphrase = None
             if pair.protected:
-                passphrase = yield from world.passphrase(ctx, f"passphrase of {pair.private}")
+                passphrase = yield from signing.passphrase(ctx, f"passphrase of {pair.private}")
             key = keys.load_private(pair.private, passphrase)
         folder = self._folder(ctx, task.taskid)
         yield TaskChanged(task="open", title="decrypt and unpack", state="running")
@@ -89,7 +89,7 @@ class Result(Step):
         location = _location(task.results)
         target = private_dir(ctx.state / "results") / f"{task.taskid[:18]}.zip"
         yield TaskChanged(task="download", title=f"download {location}", state="running")
-        network = world.network(ctx)
+        network = chosen_network.network(ctx)
         yield from listen(
             lambda emit: storage.download(
                 location, target, gateway=network.ipfs_gateway or "",

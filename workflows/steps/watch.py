@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from workflows.core.events import Noted
 from workflows.core.failure import Failed
 from workflows.core.step import Context, Done, Step, Work
-from workflows.steps import world
+from workflows.steps import chosen_network, clients
 
 _POLL = 5.0  # seconds between two looks at a live chain
 _LATE = "FINAL_DEADLINE_REACHED"
@@ -37,7 +37,7 @@ class Watch(Step):
     def done(self, ctx: Context) -> Done | None:
         from workflows.iexec.records import TaskStatus
 
-        task = world.poco(ctx, sign=False).view_task(str(ctx.outputs["request"]["task"]))
+        task = clients.poco(ctx, sign=False).view_task(str(ctx.outputs["request"]["task"]))
         if task.status is not TaskStatus.COMPLETED:
             return None
         outputs = {"task": task.taskid, "status": "COMPLETED", "cause": None}
@@ -54,7 +54,7 @@ class Watch(Step):
                 name=end.cause or "task_failed",
                 mends="request",
             )
-        task = world.poco(ctx, sign=False).view_task(taskid)
+        task = clients.poco(ctx, sign=False).view_task(taskid)
         yield Noted(text=f"completed; the result is at {_location(task.results)}")
         return {"task": taskid, "status": end.status, "cause": None}
 
@@ -62,7 +62,7 @@ class Watch(Step):
         """The worker's events where the network has a worker to ask, else the chain's word alone."""
         from workflows.iexec.worker_api import Ended, WorkerApi
 
-        network = world.network(ctx)
+        network = chosen_network.network(ctx)
         if not network.workerpool_api:
             return (yield from self._chain_alone(ctx, taskid))
         for event in WorkerApi(network.workerpool_api).watch(taskid, cancel=ctx.cancel):
@@ -75,7 +75,7 @@ class Watch(Step):
         from workflows.iexec.records import TaskStatus
         from workflows.iexec.worker_api import Ended
 
-        chain, times = world.poco(ctx, sign=False), _times(ctx, ctx.outputs["request"])
+        chain, times = clients.poco(ctx, sign=False), _times(ctx, ctx.outputs["request"])
         before: TaskStatus | None = None
         told = False
         while True:
@@ -112,7 +112,7 @@ def _times(ctx: Context, requested: Mapping[str, Any]) -> _Times | None:
     """Those of a request's deal; None for a deal or a category that the chain does not know."""
     from workflows.iexec.cost import FINAL_RATIO
 
-    chain = world.poco(ctx, sign=False)
+    chain = clients.poco(ctx, sign=False)
     deal = chain.view_deal(str(requested["deal"]))
     category = chain.category(deal.category) if deal is not None else None
     if deal is None or category is None:
@@ -136,7 +136,7 @@ def locked(ctx: Context) -> str:
 
     requested = ctx.outputs["request"]
     try:
-        chain = world.poco(ctx, sign=False)
+        chain = clients.poco(ctx, sign=False)
         deal, task = chain.view_deal(str(requested["deal"])), chain.view_task(str(requested["task"]))
         times = _times(ctx, requested)
     except Failed:
@@ -157,7 +157,11 @@ def lost(ctx: Context, requested: Mapping[str, Any]) -> str:
     from workflows.iexec.task_events import cause_of, status_of
     from workflows.iexec.worker_api import WorkerApi
 
-    chain, network, taskid = world.poco(ctx, sign=False), world.network(ctx), str(requested["task"])
+    chain, network, taskid = (
+        clients.poco(ctx, sign=False),
+        chosen_network.network(ctx),
+        str(requested["task"]),
+    )
     task = chain.view_task(taskid)
     if task.status is TaskStatus.COMPLETED:
         return ""
