@@ -26,7 +26,7 @@ context_unreadable contribution_deadline damaged_pki database dataset_in_image d
 editor empty_project engine_error engine_silent ens entrypoint exists export file_changed file_too_large
 file_trouble iexec_file image_id in_image insecure_url inside invalid_heap invalid_key invalid_keystore
 invalid_order invalid_params journal key_file_damaged key_file_not_private key_needed language ledger listen
-maintenance missing no_app no_build no_buildkit no_category no_deal no_enclave_challenge no_end no_gateway
+maintenance missing no_app no_build no_buildkit no_category no_dataset no_deal no_enclave_challenge no_end no_gateway
 no_hub no_iexec_project no_localnet no_market no_match no_npm no_order no_password no_result no_room no_side
 no_stand_in no_step no_storage no_task not_allowed not_authorized not_done not_found not_json npm_integrity
 orders other_key packages passphrase project project_name public_key_wallet record redirected

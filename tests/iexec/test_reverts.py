@@ -44,6 +44,16 @@ def test_known_reverts(text: str, name: str) -> None:
         assert reverts.explain(message) == reverts.Reason(name, words, known.do)
 
 
+def test_an_error_of_the_contracts_comes_as_data() -> None:
+    data = "0x0afd9382" + f"{32:064x}" + f"{29:064x}" + b"App restriction not satisfied".hex().ljust(64, "0")
+    failure = reverts.explained(ContractLogicError(data))
+    assert failure.name == "bulk_app_refused"
+    assert failure.message == (
+        "refused by the contract: the dataset order does not allow the deal's app "
+        "(IncompatibleDatasetOrder: App restriction not satisfied)"
+    )
+
+
 def test_there_are_28_codes_of_match_orders() -> None:
     assert sum(name.startswith("iExecV5-matchOrders-0x") for name in REVERTS) == 28
 

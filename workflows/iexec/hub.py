@@ -15,7 +15,7 @@ from workflows.core.failure import Failed
 from workflows.iexec import ids, multiaddr
 from workflows.iexec.connection import Connection
 from workflows.iexec.ids import ZERO_ADDRESS, unhex
-from workflows.iexec.orders import KINDS, Domain, Order
+from workflows.iexec.orders import KINDS, DatasetOrder, Domain, Order
 from workflows.iexec.records import (
     Account,
     App,
@@ -125,6 +125,20 @@ class Hub(Connection):
             self.read(call.m_datasetName()),
             multiaddr.decode(self.read(call.m_datasetMultiaddr())),
             "0x" + self.read(call.m_datasetChecksum()).hex(),
+        )
+
+    def bulk_dataset(self, order: DatasetOrder, dealid: str) -> Dataset:
+        """The dataset of an order that a deal may use in bulk; Failed says why it may not. Needs PoCo 6.1."""
+        call = self.hub.functions
+
+        def why() -> Failed:
+            return Failed(f"there is no dataset at {order.dataset}", name="no_dataset")
+
+        with self.answers(why):
+            call.assertDatasetDealCompatibility(order.as_tuple(), unhex(ids.hash32(dealid))).call()
+            owner, name, place, checksum = call.viewDataset(order.dataset).call()
+        return Dataset(
+            order.dataset, ids.address(owner), name, multiaddr.decode(place), "0x" + checksum.hex()
         )
 
     def workerpool(self, address: str) -> Workerpool | None:

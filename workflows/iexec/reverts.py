@@ -67,4 +67,6 @@ def _short(text: str) -> str:
         plain = plain.split("execution reverted", 1)[1].lstrip(":, ").rstrip("'\"}")
         if plain.startswith(("no data", "data:")):
             plain = ""
+    if plain.startswith("0x") and (known := causes.explain(plain)):
+        plain = ": ".join(entry.name for entry in known)  # an error of the contracts, as data
     return plain[:300]
