@@ -23,7 +23,7 @@ documents = st.builds(
     result_encryption=st.booleans(),
     storage_provider=st.sampled_from([None, *params.STORAGE_PROVIDERS]),
     storage_proxy=st.none() | urls,
-    bulk_cid=st.none() | st.text(min_size=1),
+    bulk_cid=st.none() | st.text(min_size=1).filter(str.strip),  # a blank one is none
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
