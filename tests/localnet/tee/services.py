@@ -16,16 +16,22 @@ class Seen:
     """What arrived, and what to answer: `files` by path, `refuse` a set of path prefixes answered with 500."""
 
     def __init__(self) -> None:
-        self.posts: list[tuple[str, dict[str, Any], str]] = []
+        self.posts: list[tuple[str, Any, str]] = []
         self.files: dict[str, bytes] = {}
         self.refuse: set[str] = set()
         self.url = ""
 
     @property
     def causes(self) -> list[str]:
-        return [document["cause"] for path, document, _ in self.posts if path.endswith("/exit")]
+        return [one["cause"] for one in self.told]
 
-    def post(self, ending: str) -> tuple[dict[str, Any], str]:
+    @property
+    def told(self) -> list[dict[str, str]]:
+        """Every cause with its message."""
+        reports = [report for path, report, _ in self.posts if path.endswith("/exit-causes")]
+        return [one for report in reports for one in report]
+
+    def post(self, ending: str) -> tuple[Any, str]:
         """The one document that came to a path with this ending, and its Authorization."""
         [found] = [(document, key) for path, document, key in self.posts if path.endswith(ending)]
         return found

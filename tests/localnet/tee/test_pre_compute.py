@@ -89,12 +89,78 @@ def test_input_files_are_named_by_the_hash_of_their_url(net: tuple[Seen, Service
 
 
 def test_the_datasets_of_a_bulk_task_are_all_decrypted(net: tuple[Seen, Services], tmp_path: Path) -> None:
-    env = _env(tmp_path, IS_DATASET_REQUIRED="false", IEXEC_BULK_SLICE_SIZE="1")
-    for name in ("URL", "KEY", "CHECKSUM"):
-        env[f"IEXEC_DATASET_1_{name}"] = env.pop(f"IEXEC_DATASET_{name}")
-    env["IEXEC_DATASET_1_FILENAME"] = "first"
+    seen, services = net
+    second = secrets.token_bytes(32)
+    seen.files["/ipfs/QmSecond"] = _encrypt(b"the second", second)
+    env = _bulk(tmp_path, first={}, second=_place(seen, "/ipfs/QmSecond", second))
+    assert pre_compute.main(env, services) == 0
+    found = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert found == {"first": PLAIN, "second": b"the second"}
+
+
+def test_a_dataset_beside_a_bulk_is_brought_too(net: tuple[Seen, Services], tmp_path: Path) -> None:
+    env = _bulk(tmp_path, first={}) | {"IS_DATASET_REQUIRED": "true"}
     assert pre_compute.main(env, net[1]) == 0
-    assert (tmp_path / "first").read_bytes() == PLAIN
+    assert {path.name for path in tmp_path.iterdir()} == {"0xDataset", "first"}
+
+
+def test_of_a_bulk_every_dataset_is_tried_and_every_cause_is_told(
+    net: tuple[Seen, Services], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seen, services = net
+    env = _bulk(
+        tmp_path,
+        unfit={"URL": "", "CHECKSUM": "", "KEY": ""},
+        first={},
+        keyless={"KEY": ""},
+        lost={"URL": "/ipfs/QmOther"},
+        altered={"CHECKSUM": "0x" + "00" * 32},
+        locked={"KEY": "AAAA"},
+        **{"../outside": {}},
+        last={},
+    )
+    env |= {"IEXEC_INPUT_FILES_NUMBER": "2", "IEXEC_INPUT_FILE_URL_1": "http://127.0.0.1:1/x"}
+    assert pre_compute.main(env, services) == 1
+    told = [
+        (one["cause"].removeprefix("PRE_COMPUTE_"), one["message"].partition(":")[0]) for one in seen.told
+    ]
+    assert told == [
+        ("DATASET_URL_MISSING", "dataset unfit"),
+        ("DATASET_KEY_MISSING", "dataset keyless"),
+        ("DATASET_DOWNLOAD_FAILED", "dataset lost"),
+        ("INVALID_DATASET_CHECKSUM", "dataset altered"),
+        ("DATASET_DECRYPTION_FAILED", "dataset locked"),
+        ("SAVING_PLAIN_DATASET_FAILED", "dataset ../outside"),
+        ("INPUT_FILE_DOWNLOAD_FAILED", "http"),
+        ("AT_LEAST_ONE_INPUT_FILE_URL_MISSING", "IEXEC_INPUT_FILE_URL_2 is not set"),
+    ]
+    assert {path.name for path in tmp_path.iterdir()} == {"first", "last"}
+    printed = capfd.readouterr().err
+    assert all(f"{one['cause']}: {one['message']}" in printed for one in seen.told)
+
+
+def test_a_bulk_of_nothing_is_said_and_no_failure(
+    net: tuple[Seen, Services], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert pre_compute.main(_bulk(tmp_path), net[1]) == 0
+    assert "could read no dataset order" in capfd.readouterr().err
+    assert pre_compute.main(_bulk(tmp_path) | {"IEXEC_BULK_SLICE_SIZE": "many"}, net[1]) == 1
+    assert net[0].causes == ["PRE_COMPUTE_FAILED_UNKNOWN_ISSUE"]
+
+
+def _bulk(folder: Path, **datasets: dict[str, str]) -> dict[str, str]:
+    """The environment of a bulk task: each dataset by its file name, with what differs from the one of `_env`."""
+    env = _env(folder, IS_DATASET_REQUIRED="false", IEXEC_BULK_SLICE_SIZE=str(len(datasets)))
+    usual = {name: env[f"IEXEC_DATASET_{name}"] for name in ("URL", "KEY", "CHECKSUM")}
+    for n, (name, changes) in enumerate(datasets.items(), 1):
+        values = {**usual, "FILENAME": name, **changes}
+        env |= {f"IEXEC_DATASET_{n}_{variable}": value for variable, value in values.items()}
+    return env
+
+
+def _place(seen: Seen, path: str, key: bytes) -> dict[str, str]:
+    checksum = "0x" + hashlib.sha256(seen.files[path]).hexdigest()
+    return {"URL": path, "CHECKSUM": checksum, "KEY": base64.b64encode(key).decode()}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +173,7 @@ def test_the_datasets_of_a_bulk_task_are_all_decrypted(net: tuple[Seen, Services
         ({"IEXEC_DATASET_CHECKSUM": None}, "DATASET_CHECKSUM_MISSING"),
         ({"IEXEC_DATASET_FILENAME": None}, "DATASET_FILENAME_MISSING"),
         ({"IEXEC_INPUT_FILES_NUMBER": None}, "INPUT_FILES_NUMBER_MISSING"),
-        ({"IEXEC_INPUT_FILES_NUMBER": "2"}, "AT_LEAST_ONE_INPUT_FILE_URL_MISSING"),
+        ({"IEXEC_INPUT_FILES_NUMBER": "1"}, "AT_LEAST_ONE_INPUT_FILE_URL_MISSING"),
         ({"IEXEC_PRE_COMPUTE_OUT": "/nowhere/at/all"}, "OUTPUT_FOLDER_NOT_FOUND"),
         ({"IEXEC_DATASET_URL": "/ipfs/QmOther"}, "DATASET_DOWNLOAD_FAILED"),
         ({"IEXEC_DATASET_URL": "file:///etc/passwd"}, "DATASET_DOWNLOAD_FAILED"),
@@ -128,8 +194,8 @@ def test_a_failure_is_reported_with_its_cause_signed_by_the_enclave(
     seen, services = net
     assert pre_compute.main(_env(tmp_path, **changes), services) == 1
     assert seen.causes == [f"PRE_COMPUTE_{cause}"]
-    assert seen.posts[0][0] == f"/compute/pre/{TASK}/exit"
-    assert signer_of(keccak_hex(TASK, WORKER), seen.post("/exit")[1]) == ENCLAVE.address
+    assert seen.posts[0][0] == f"/compute/pre/{TASK}/exit-causes"
+    assert signer_of(keccak_hex(TASK, WORKER), seen.post("/exit-causes")[1]) == ENCLAVE.address
     assert not list(tmp_path.glob(".dataset*"))
 
 

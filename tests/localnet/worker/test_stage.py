@@ -70,7 +70,7 @@ def test_time_runs_out(world: _World) -> None:
     stage = world.stage("import time; print('begun'); time.sleep(600)", seconds=2)
     ended = world.run(stage)
     assert ended.timed_out and ended.tail == ("begun",)
-    failure = failed(stage, ended, None)
+    failure = failed(stage, ended)
     assert failure.name == "APP_COMPUTE_TIMEOUT" and "2 s" in failure.message
 
 
@@ -79,7 +79,7 @@ def test_memory_runs_out(world: _World) -> None:
     stage = world.stage("x = bytearray(900 << 20); print(len(x))", memory=64 << 20)
     ended = world.run(stage)
     assert ended.code != 0 and ended.out_of_memory
-    assert "64.0 MiB" in failed(stage, ended, None).message
+    assert "64.0 MiB" in failed(stage, ended).message
 
 
 @pytest.mark.engine
@@ -136,7 +136,7 @@ def test_the_runtimes_refusal_is_the_reason() -> None:
     line = (
         "[SCONE|FATAL] SIMULATED runtime: /app/app.py changed: the file system is not the fingerprinted one"
     )
-    failure = failed(APP, _ended(BadFiles.exit_code, "earlier", line), None)
+    failure = failed(APP, _ended(BadFiles.exit_code, "earlier", line))
     assert failure.name == "APP_COMPUTE_FAILED"
     assert failure.message.endswith(
         "refused: /app/app.py changed: the file system is not the fingerprinted one"
@@ -148,7 +148,7 @@ def test_what_the_launcher_says_to_do_is_the_hint() -> None:
     line = (
         "[SCONE|FATAL] SIMULATED runtime: /iexec_out cannot lead to memory: Permission denied; run it as root"
     )
-    failure = failed(APP, _ended(Refused.exit_code, line), None)
+    failure = failed(APP, _ended(Refused.exit_code, line))
     assert failure.message.endswith("refused: /iexec_out cannot lead to memory: Permission denied")
     assert failure.hint == "Run it as root."
 
@@ -157,13 +157,13 @@ def test_what_the_launcher_says_to_do_is_the_hint() -> None:
 def test_every_refusal_has_a_hint_of_its_own(code: int) -> None:
     from workflows.iexec.task_events import ended
 
-    failure = failed(APP, _ended(code, "[SCONE|FATAL] SIMULATED runtime: no reason"), None)
+    failure = failed(APP, _ended(code, "[SCONE|FATAL] SIMULATED runtime: no reason"))
     assert failure.hint and failure.hint == ended("FAILED", failure.name, failure.message, failure.hint).hint
     assert "locally" not in failure.hint
 
 
 def test_an_app_that_prints_like_the_runtime_is_not_taken_for_it() -> None:
-    failure = failed(APP, _ended(1, "[SCONE|FATAL] SIMULATED runtime: made up"), None)
+    failure = failed(APP, _ended(1, "[SCONE|FATAL] SIMULATED runtime: made up"))
     assert "refused" not in failure.message and "exit code 1" in failure.message
 
 
@@ -177,33 +177,46 @@ def test_an_app_that_prints_like_the_runtime_is_not_taken_for_it() -> None:
     ],
 )
 def test_exit_codes_of_the_stages_beside_the_app(code: int, cause: str) -> None:
-    assert failed(PRE, _ended(code, "words"), None).name == cause
+    assert failed(PRE, _ended(code, "words")).name == cause
 
 
 def test_pre_compute_of_an_old_app_has_told_its_cause_by_its_exit_code() -> None:
     line = "PRE_COMPUTE_INVALID_DATASET_CHECKSUM: the file at /ipfs/Qm has another SHA-256"
-    failure = failed(PRE, replace(_ended(67, line), complaint=line), None)
+    failure = failed(PRE, replace(_ended(67, line), complaint=line))
     assert (failure.name, failure.message) == (
         "PRE_COMPUTE_INVALID_DATASET_CHECKSUM",
         "the file at /ipfs/Qm has another SHA-256",
     )
-    assert failed(PRE, _ended(64, "words"), None).name == "PRE_COMPUTE_FAILED_UNKNOWN_ISSUE"
-    assert failed(APP, _ended(67, "words"), None).name == "APP_COMPUTE_FAILED"
+    assert failed(PRE, _ended(64, "words")).name == "PRE_COMPUTE_FAILED_UNKNOWN_ISSUE"
+    assert failed(APP, _ended(67, "words")).name == "APP_COMPUTE_FAILED"
 
 
 def test_a_reported_cause_comes_before_the_exit_code() -> None:
-    failure = failed(PRE, _ended(1), ("PRE_COMPUTE_DATASET_KEY_MISSING", "IEXEC_DATASET_KEY is not set"))
+    failure = failed(PRE, _ended(1), [("PRE_COMPUTE_DATASET_KEY_MISSING", "IEXEC_DATASET_KEY is not set")])
     assert (failure.name, failure.message) == (
         "PRE_COMPUTE_DATASET_KEY_MISSING",
         "IEXEC_DATASET_KEY is not set",
     )
 
 
+def test_of_several_causes_the_first_is_that_of_the_task_and_no_message_is_lost() -> None:
+    missing = "PRE_COMPUTE_DATASET_KEY_MISSING"
+    other = ("PRE_COMPUTE_DATASET_URL_MISSING", "dataset 0xb: no place")
+    failure = failed(PRE, _ended(1), [(missing, "dataset 0xa: no key"), other, (missing, "")])
+    assert (failure.name, failure.message) == (
+        missing,
+        "dataset 0xa: no key; PRE_COMPUTE_DATASET_URL_MISSING: dataset 0xb: no place; " + missing,
+    )
+    failure = failed(PRE, _ended(1), [other] * 100)
+    assert failure.message.count("no place") == 10
+    assert failure.message.endswith("; and 90 more, which pre-compute printed")
+
+
 def test_an_app_that_says_nothing() -> None:
-    assert "printed nothing" in failed(APP, _ended(7), None).message
+    assert "printed nothing" in failed(APP, _ended(7)).message
     own = "[SCONE|INFO] SIMULATED attestation: CAS cas gave this enclave the session s/app"
-    assert failed(APP, _ended(3, own), None).message == "app ended with exit code 3, and printed nothing"
+    assert failed(APP, _ended(3, own)).message == "app ended with exit code 3, and printed nothing"
 
 
 def test_an_app_that_a_signal_ends() -> None:
-    assert failed(APP, _ended(139, "deep"), None).message == "app was ended by SIGSEGV: deep"
+    assert failed(APP, _ended(139, "deep")).message == "app was ended by SIGSEGV: deep"

@@ -1,6 +1,7 @@
-"""Pre-compute: fetches dataset and input files, checks, decrypts, and leaves them in the app's input folder.
+"""Pre-compute: fetches datasets and input files, checks, decrypts, and leaves them in the app's input folder.
 
-The dataset's checksum on the chain is compared before a byte is decrypted: AES-CBC itself detects nothing.
+A dataset's checksum on the chain is compared before a byte is decrypted: AES-CBC itself detects nothing. What
+fails keeps nothing else from being tried, and every cause is told (tee-worker-pre-compute 0.4).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from workflows.localnet.runtime.refusals import Altered
 from workflows.localnet.tee.stage import (
     GATEWAY_OF_2021,
     Problem,
+    Problems,
     Services,
     Stage,
     is_loopback,
@@ -39,20 +41,50 @@ def main(env: Mapping[str, str], services: Services | None = None) -> int:
 
 
 def work(stage: Stage) -> None:
-    """Everything in order; Problem names the cause."""
+    """Everything in order; Problem or Problems name the causes."""
     folder = Path(stage.need("IEXEC_PRE_COMPUTE_OUT", "OUTPUT_PATH_MISSING"))
     wanted = stage.need("IS_DATASET_REQUIRED", "IS_DATASET_REQUIRED_MISSING").lower() == "true"
-    datasets = [_dataset(stage, "IEXEC_DATASET_")] if wanted else []
-    bulk = stage.env.get("IEXEC_BULK_SLICE_SIZE", "0")
-    if bulk.isdecimal():
-        datasets += [_dataset(stage, f"IEXEC_DATASET_{n}_") for n in range(1, int(bulk) + 1)]
-    urls = _input_files(stage)
+    count = stage.need("IEXEC_INPUT_FILES_NUMBER", "INPUT_FILES_NUMBER_MISSING")
+    if not count.isdecimal():
+        raise Problem("INPUT_FILES_NUMBER_MISSING", "IEXEC_INPUT_FILES_NUMBER is not a number")
     if not folder.is_dir():
         raise Problem("OUTPUT_FOLDER_NOT_FOUND", f"{folder} is not there")
-    for dataset in datasets:
-        dataset.bring(stage.services, folder)
-    for url in urls:
-        _bring_input_file(stage, url, folder)
+    problems: list[Problem] = []
+    if wanted:
+        with _kept(problems):
+            _dataset(stage, "IEXEC_DATASET_").bring(stage.services, folder)
+    for n in range(1, _bulk(stage) + 1):
+        prefix = f"IEXEC_DATASET_{n}_"
+        tell(f"bulk: {n}, {_name(stage, prefix)}")
+        with _kept(problems, f"{_name(stage, prefix)}: "):
+            _bulk_dataset(stage, prefix).bring(stage.services, folder)
+    for n in range(1, int(count) + 1):
+        with _kept(problems):
+            _bring_input_file(stage, f"IEXEC_INPUT_FILE_URL_{n}", folder)
+    if problems:
+        raise Problems(problems)
+
+
+@contextlib.contextmanager
+def _kept(problems: list[Problem], said: str = "") -> Iterator[None]:
+    """What fails inside becomes one of the problems, with `said` before its message."""
+    try:
+        yield
+    except Problem as problem:
+        problems.append(Problem(problem.cause, f"{said}{problem}"))
+
+
+def _bulk(stage: Stage) -> int:
+    """How many datasets the SMS found for this task of bulk processing; 0 for any other task, too."""
+    count = stage.env.get("IEXEC_BULK_SLICE_SIZE")
+    if count is None:
+        return 0
+    if not count.isdecimal():
+        raise Problem("FAILED_UNKNOWN_ISSUE", "IEXEC_BULK_SLICE_SIZE is not a number")
+    tell(
+        f"bulk: {count} datasets" if int(count) else "bulk: the SMS could read no dataset order for this task"
+    )
+    return int(count)
 
 
 class _Dataset:
@@ -102,15 +134,19 @@ def _dataset(stage: Stage, prefix: str) -> _Dataset:
     return _Dataset(url, checksum, key, stage.need(prefix + "FILENAME", "DATASET_FILENAME_MISSING"))
 
 
-def _input_files(stage: Stage) -> list[str]:
-    count = stage.need("IEXEC_INPUT_FILES_NUMBER", "INPUT_FILES_NUMBER_MISSING")
-    if not count.isdecimal():
-        raise Problem("INPUT_FILES_NUMBER_MISSING", "IEXEC_INPUT_FILES_NUMBER is not a number")
-    missing = "AT_LEAST_ONE_INPUT_FILE_URL_MISSING"
-    return [stage.need(f"IEXEC_INPUT_FILE_URL_{n}", missing) for n in range(1, int(count) + 1)]
+def _bulk_dataset(stage: Stage, prefix: str) -> _Dataset:
+    """One of a bulk task. The SMS names only the address of one whose order it does not take."""
+    if not stage.env.get(prefix + "URL"):
+        raise Problem("DATASET_URL_MISSING", "its order does not fit this deal, or it says no place")
+    return _dataset(stage, prefix)
 
 
-def _bring_input_file(stage: Stage, url: str, folder: Path) -> None:
+def _name(stage: Stage, prefix: str) -> str:
+    return f"dataset {stage.env.get(prefix + 'FILENAME', '')}"
+
+
+def _bring_input_file(stage: Stage, variable: str, folder: Path) -> None:
+    url = stage.need(variable, "AT_LEAST_ONE_INPUT_FILE_URL_MISSING")
     cause = "INPUT_FILE_DOWNLOAD_FAILED"
     name = name_of_2021(url) if stage.of_2021 else "0x" + hashlib.sha256(url.encode()).hexdigest()
     if name in ("", ".", ".."):

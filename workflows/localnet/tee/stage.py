@@ -15,7 +15,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,14 @@ class Problem(Exception):  # noqa: N818 - reads as a sentence
     def __init__(self, cause: str, message: str) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+class Problems(Exception):  # noqa: N818
+    """Several of them, in their order."""
+
+    def __init__(self, each: Sequence[Problem]) -> None:
+        super().__init__(*map(str, each))
+        self.each = tuple(each)
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ class Stage:
                 "INVALID_TEE_SIGNATURE", "the address, the task id or the key is malformed"
             ) from None
 
-    def send(self, path: str, document: Mapping[str, Any], authorization: str) -> None:
+    def send(self, path: str, document: Any, authorization: str) -> None:
         """POST a document to the worker. OSError when it is not taken."""
         url = f"{self.services.worker}/compute/{self.name}/{self.task}/{path}"
         headers = {"Content-Type": "application/json", "Authorization": authorization}
@@ -108,7 +116,7 @@ class Stage:
 
 
 def run(name: str, work: Callable[[Stage], None], env: Mapping[str, str], services: Services) -> int:
-    """Do the work of a stage; the exit code. A failure is reported to the worker with its cause."""
+    """Do the work of a stage; the exit code. Failures are reported to the worker with their causes."""
     # Today both stages get the names of both keys; in 2021 pre-compute got none, post-compute others.
     of_2021 = not {"SIGN_WORKER_ADDRESS", "SIGN_TEE_CHALLENGE_PRIVATE_KEY"} & set(env)
     env = {_NAMES_OF_2021.get(variable, variable): value for variable, value in env.items()}
@@ -121,12 +129,18 @@ def run(name: str, work: Callable[[Stage], None], env: Mapping[str, str], servic
         work(stage)
         return DONE
     except Problem as problem:
-        cause, message = problem.cause, str(problem)
+        problems: tuple[Problem, ...] = (problem,)
+    except Problems as several:
+        problems = several.each
     except Exception as error:  # never the text: it may quote what was decrypted
-        cause, message = "FAILED_UNKNOWN_ISSUE", type(error).__name__
-    code = CODES_OF_2021.get(cause, _MISSING if cause.endswith("_MISSING") else _UNKNOWN)
-    cause = f"{name.upper()}_COMPUTE_{cause}"
-    tell(f"{cause}: {message}")
+        problems = (Problem("FAILED_UNKNOWN_ISSUE", type(error).__name__),)
+    causes = [
+        {"cause": f"{name.upper()}_COMPUTE_{problem.cause}", "message": str(problem)} for problem in problems
+    ]
+    for told in causes:
+        tell(f"{told['cause']}: {told['message']}")
+    first = problems[0].cause
+    code = CODES_OF_2021.get(first, _MISSING if first.endswith("_MISSING") else _UNKNOWN)
     if of_2021 and name == "pre":
         return code
     try:
@@ -134,7 +148,7 @@ def run(name: str, work: Callable[[Stage], None], env: Mapping[str, str], servic
     except Problem:
         authorization = ""  # the worker believes an unsigned report only about a missing key
     try:
-        stage.send("exit", {"cause": cause, "message": message}, authorization)
+        stage.send("exit-causes", causes, authorization)
     except OSError as error:
         tell(f"the worker did not take the report: {error}")
         return NOT_REPORTED

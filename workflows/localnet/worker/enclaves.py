@@ -104,7 +104,7 @@ class Enclaves:
             if ended.code == NotAttested.exit_code and ended.refusal and name not in self.attested:
                 self.refused = name
             if ended.code != 0 or ended.timed_out:
-                raise failed(stage, ended, self.expected.causes.get(name))
+                raise failed(stage, ended, self.expected.causes.get(name, ()))
 
     def _saw(self, name: str) -> None:
         """An enclave got its session, so it attested."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 
 from workflows.core.failure import Failed
 from workflows.core.text import size
@@ -23,6 +24,7 @@ _UNKNOWN = {
     "pre-compute": "PRE_COMPUTE_FAILED_UNKNOWN_ISSUE",
     "post-compute": "POST_COMPUTE_FAILED_UNKNOWN_ISSUE",
 }
+_MOST_TOLD = 10
 _EXITS = {2: "EXIT_REPORTING_FAILED", 3: "TASK_ID_MISSING"}
 _EXITS_OF_2021 = {code: f"PRE_COMPUTE_{cause}" for cause, code in CODES_OF_2021.items()}
 _HINTS = {
@@ -46,8 +48,11 @@ _SEALED = {  # what the runtime says of a volume that it cannot write back, and 
 _REFUSED = "Mend in the image what the refusal names, then build, measure and deploy again."
 
 
-def failed(stage: Stage, ended: Ended, reported: tuple[str, str] | None) -> Failed:
-    """The failure of a stage. `reported`: (cause, message) that pre- or post-compute sent itself."""
+def failed(stage: Stage, ended: Ended, reported: Sequence[tuple[str, str]] = ()) -> Failed:
+    """The failure of a stage. `reported`: each (cause, message) that pre- or post-compute sent itself.
+
+    The first cause is that of the task; the message has the others too.
+    """
     prefix = stage.name.upper().replace("-", "_")
     if ended.timed_out:
         name = "APP_COMPUTE_TIMEOUT" if stage.name == "app" else f"{prefix}_TIMEOUT"
@@ -56,8 +61,15 @@ def failed(stage: Stage, ended: Ended, reported: tuple[str, str] | None) -> Fail
             "Choose a larger category, or make the app faster.",
             name=name,
         )
-    if reported is not None:
-        return Failed(reported[1] or reported[0], "", name=reported[0])
+    if reported:
+        first = reported[0][0]
+        messages = [
+            (message or cause) if cause == first else f"{cause}: {message}" if message else cause
+            for cause, message in reported[:_MOST_TOLD]
+        ]
+        if len(reported) > _MOST_TOLD:
+            messages.append(f"and {len(reported) - _MOST_TOLD} more, which {stage.name} printed")
+        return Failed("; ".join(messages), "", name=first)
     if stage.name == "pre-compute" and (told := _EXITS_OF_2021.get(ended.code)):
         return Failed(ended.complaint.removeprefix(f"{told}: ") or told, "", name=told)
     cause = _cause(stage.name, prefix, ended.code)

@@ -10,7 +10,7 @@ import asyncio
 import re
 import threading
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 
@@ -21,17 +21,19 @@ from workflows.localnet.service import HttpService, read_json
 
 _STAGES = {"pre": "pre-compute", "post": "post-compute"}
 _CAUSE = re.compile(r"(PRE|POST)_COMPUTE_[A-Z_]{1,60}")
+_Kind = TypeVar("_Kind", dict[str, Any], list[Any])
+MOST_CAUSES = 1000
 _UNSIGNED = ("WORKER_ADDRESS_MISSING", "TEE_CHALLENGE_PRIVATE_KEY_MISSING", "INVALID_TEE_SIGNATURE")
 
 
 @dataclass
 class Expected:
-    """A running task: who may report for it, and what was reported."""
+    """A running task: who may report for it, and what was reported; `causes` as (name, message) by stage."""
 
     task: str
     worker: str
     enclave: str
-    causes: dict[str, tuple[str, str]] = field(default_factory=dict)
+    causes: dict[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     computed: dict[str, Any] | None = None
 
     def signed(self, signature: str) -> bool:
@@ -48,7 +50,7 @@ class Reports(HttpService):
         self._expected: dict[str, Expected] = {}
         self.app.add_routes(
             [
-                web.post("/compute/{stage:pre|post}/{task}/exit", self._exit),
+                web.post("/compute/{stage:pre|post}/{task}/exit-causes", self._exit),
                 web.post("/compute/{stage:post}/{task}/computed", self._computed),
             ]
         )
@@ -65,23 +67,23 @@ class Reports(HttpService):
             self._expected.pop(task, None)
 
     async def _exit(self, request: web.Request) -> web.Response:
-        expected, stage, document = await self._read(request)
-        cause, message = str(document.get("cause")), clean(str(document.get("message") or ""))[:500]
-        fits = _CAUSE.fullmatch(cause) and cause.startswith(request.match_info["stage"].upper() + "_")
-        if not fits:
-            raise web.HTTPBadRequest(text="no such cause\n")
-        if not cause.endswith(_UNSIGNED):
+        expected, stage, told = await self._read(request, list)
+        prefix = request.match_info["stage"].upper() + "_"
+        causes = tuple(_cause(one, prefix) for one in told)
+        if not causes or len(causes) > MOST_CAUSES:
+            raise web.HTTPBadRequest(text="no causes, or more than a task can have\n")
+        if not all(name.endswith(_UNSIGNED) for name, _ in causes):
             await self._need_signature(request, expected)
-        expected.causes.setdefault(stage, (cause, message))
+        expected.causes.setdefault(stage, causes)
         return web.Response()
 
     async def _computed(self, request: web.Request) -> web.Response:
-        expected, _, document = await self._read(request)
+        expected, _, document = await self._read(request, dict)
         await self._need_signature(request, expected)
         expected.computed = document
         return web.Response()
 
-    async def _read(self, request: web.Request) -> tuple[Expected, str, dict[str, Any]]:
+    async def _read(self, request: web.Request, kind: type[_Kind]) -> tuple[Expected, str, _Kind]:
         expected = self._expected.get(request.match_info["task"])
         if expected is None:
             raise web.HTTPNotFound(text="this task is not running\n")
@@ -89,11 +91,19 @@ class Reports(HttpService):
             document = await read_json(request)
         except ValueError:
             document = None
-        if not isinstance(document, dict):
-            raise web.HTTPBadRequest(text="not a JSON object\n")
+        if not isinstance(document, kind):
+            raise web.HTTPBadRequest(text="not the JSON that belongs here\n")
         return expected, _STAGES[request.match_info["stage"]], document
 
     @staticmethod
     async def _need_signature(request: web.Request, expected: Expected) -> None:
         if not await asyncio.to_thread(expected.signed, request.headers.get("Authorization", "")):
             raise web.HTTPUnauthorized(text="not signed by the enclave of this task\n")
+
+
+def _cause(told: Any, prefix: str) -> tuple[str, str]:
+    """The name and the message of a cause that a stage may have; 400 for anything else."""
+    name = str(told.get("cause")) if isinstance(told, dict) else ""
+    if not _CAUSE.fullmatch(name) or not name.startswith(prefix):
+        raise web.HTTPBadRequest(text="no such cause\n")
+    return name, clean(str(told.get("message") or ""))[:500]
