@@ -363,7 +363,7 @@ def localnet_sms(tmp_path: Path) -> Iterator[str]:
         nonlocal server
         folder = tmp_path / "sms"
         folder.mkdir(mode=0o700)
-        server = Server(folder, lambda: Owners(ONES.address), no_session, tee=tee)  # type: ignore[arg-type]
+        server = Server(folder, lambda: Owners(ONES.address), str, no_session, tee=tee)  # type: ignore[arg-type]
         await server.start()
 
     asyncio.run_coroutine_threadsafe(start(), loop).result(30)

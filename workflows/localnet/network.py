@@ -143,6 +143,7 @@ class Localnet:
         self._sms = sms = Sms(
             self._state / "sms",
             lambda: self._reads,
+            lambda: storage.url,
             sessions.post,
             key=self._sms_key,
             admin_key=self._sms_admin_key,

@@ -21,6 +21,10 @@ async def _no_cas(_: str) -> str:
     raise ConnectionError("there is no CAS here")
 
 
+def _no_gateway() -> str:
+    return "http://127.0.0.1:9"
+
+
 class Served:
     """An SMS on the state in `folder`, in a thread with a loop of its own; `start` after `stop` is a restart."""
 
@@ -33,7 +37,7 @@ class Served:
         self._thread.start()
 
     def start(self) -> Client:
-        self._sms = Sms(self._folder, lambda: self._chain, _no_cas, tee=STAGES, **self._more)
+        self._sms = Sms(self._folder, lambda: self._chain, _no_gateway, _no_cas, tee=STAGES, **self._more)
         self._run(self._sms.start())
         return Client(self._sms.url)
 
@@ -76,7 +80,7 @@ async def _serve(folder: Path) -> None:
     from eth_account import Account  # so that the first request does not wait for it
 
     _ = Account
-    sms = Sms(folder, ledger, _no_cas, tee=STAGES)
+    sms = Sms(folder, ledger, _no_gateway, _no_cas, tee=STAGES)
     await sms.start()
     print(sms.url, flush=True)
     await asyncio.Event().wait()

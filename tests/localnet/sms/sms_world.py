@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,13 @@ from eth_account import Account
 from tests.iexec.sms_vectors import DEVELOPER, POOL
 from workflows.core.failure import Failed
 from workflows.iexec import challenge, ids
+from workflows.iexec.orders import DatasetOrder
 from workflows.iexec.records import App, Dataset, Deal, Resource, Task, TaskStatus
 from workflows.iexec.signatures import sign_digest
 from workflows.localnet.sms.incoming import operation_of
 from workflows.localnet.sms.properties import Pipeline, Stage, TeeServices
 from workflows.localnet.sms.server import Sms
+from workflows.localnet.storage import FileStore, Storage
 from workflows.scone.session import parse
 from workflows.scone.session_model import Session
 
@@ -37,6 +40,8 @@ CONFIG = {
     "fingerprint": MRENCLAVE,
 }
 URL = "https://example.com/in put.txt"
+# Datasets of bulk tasks; the last one is not registered, the one before it does not fit the deal.
+BULK = tuple(ids.address("0x" + digits * 20) for digits in ("d1", "d2", "d3", "d4"))
 
 # another server's name in Host, a body that does not come or is beyond all bounds, a database that fails
 OF_ALL = (403, 408, 413, 500)
@@ -65,6 +70,7 @@ class Ledger:
     deals: dict[str, Deal] = field(default_factory=dict)
     apps: dict[str, App] = field(default_factory=dict)
     datasets: dict[str, Dataset] = field(default_factory=dict)
+    unfit: dict[str, str] = field(default_factory=dict)
     cas_refuses: bool = False
 
     def owner(self, address: str) -> str:
@@ -81,6 +87,12 @@ class Ledger:
 
     def dataset(self, address: str) -> Dataset | None:
         return self.datasets.get(address)
+
+    def bulk_dataset(self, order: DatasetOrder, dealid: str) -> Dataset:
+        assert dealid in self.deals
+        if order.dataset in self.unfit:
+            raise Failed(self.unfit[order.dataset])
+        return self.datasets[order.dataset]
 
     def change_deal(self, **fields: Any) -> None:
         self.deals[DEAL] = replace(self.deals[DEAL], **fields)
@@ -119,12 +131,23 @@ def ledger() -> Ledger:
     fingerprint = f"{KEY}|{TAG}|{MRENCLAVE}|python3 /app/app.py"
     checksum = "0x" + "cc" * 32
     return Ledger(
-        owners={APP: DEVELOPER.address, DATASET: DEVELOPER.address, DEVELOPER.address: DEVELOPER.address},
+        owners=dict.fromkeys((APP, DATASET, DEVELOPER.address, *BULK[:-1]), DEVELOPER.address),
         tasks={TASK: task},
         deals={DEAL: deal},
         apps={APP: App(APP, DEVELOPER.address, "app", "DOCKER", "img", checksum, fingerprint.encode())},
-        datasets={DATASET: Dataset(DATASET, DEVELOPER.address, "data", "/ipfs/QmData", checksum)},
+        datasets={DATASET: Dataset(DATASET, DEVELOPER.address, "data", "/ipfs/QmData", checksum)}
+        | {
+            address: Dataset(address, DEVELOPER.address, "", f"/ipfs/Qm{address[2:4].lower()}", checksum)
+            for address in BULK[:-1]
+        },
+        unfit={BULK[2]: "App restriction not satisfied"},
     )
+
+
+def bulk_order(address: str, **changes: Any) -> dict[str, Any]:
+    """A signed dataset order as the official client puts it on IPFS; whether it is signed the ledger does not ask."""
+    order = DatasetOrder(dataset=address, volume=(1 << 53) - 1, salt="0x" + "55" * 32, sign="0x" + "11" * 65)
+    return {**order.to_json(), "dataset": address, **changes}
 
 
 @dataclass
@@ -135,6 +158,7 @@ class Client:
     url: str
     chain: Ledger
     posted: list[str]
+    files: FileStore | None = None
 
     async def call(
         self,
@@ -195,6 +219,20 @@ class Client:
         assert answer == {"data": {"sessionId": session.name, "secretProvisioningUrl": "cas:18765"}}
         return session
 
+    async def add(self, content: Any) -> str:
+        """The CID of a file in the SMS's storage: of these bytes, or of the JSON of anything else."""
+        assert self.files is not None
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield data
+
+        return (await self.files.add(pieces())).cid
+
+    async def slices(self, *each: Any) -> str:
+        """The CID of a bulk of these slices for the tasks from index 4 on."""
+        return await self.add(["", "", "", "", *[await self.add(one) for one in each]])
+
     async def ready(self) -> None:
         """The secrets without which no session of the ledger's task is made."""
         assert await self.web3("dataset key") == 204
@@ -211,7 +249,7 @@ async def challenged(sms: Client, signer: Any = POOL, task: str = TASK) -> tuple
 
 
 async def serve(folder: Path, chain: Ledger, body: Callable[[Client], Awaitable[None]], **more: Any) -> None:
-    """Run `body` against an SMS whose state is in `folder`; `more` is for the SMS."""
+    """Run `body` against an SMS whose state is in `folder`, beside a storage; `more` is for the SMS."""
     posted: list[str] = []
 
     async def post(text: str) -> str:
@@ -228,12 +266,16 @@ async def serve(folder: Path, chain: Ledger, body: Callable[[Client], Awaitable[
         if response.status not in (*answers, *OF_ALL):
             untold.append((route.method, request.path, response.status))
 
-    sms = Sms(folder, lambda: chain, post, tee=STAGES, **more)
+    storage = Storage(folder / "storage")
+    more.setdefault("gateway", lambda: storage.url)
+    sms = Sms(folder, lambda: chain, post_session=post, tee=STAGES, **more)
     sms.app.on_response_prepare.append(told)
+    await storage.start()
     await sms.start()
     try:
         async with aiohttp.ClientSession() as http:
-            await body(Client(http, sms.url, chain, posted))
+            await body(Client(http, sms.url, chain, posted, storage.files))
     finally:
         await sms.stop()
+        await storage.stop()
     assert not untold  # every answer is in /v3/api-docs

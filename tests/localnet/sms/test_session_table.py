@@ -20,6 +20,7 @@ from eth_account import Account
 
 from tests.localnet.sms.sms_world import (
     APP,
+    BULK,
     CONFIG,
     DATASET,
     DEAL,
@@ -33,6 +34,7 @@ from tests.localnet.sms.sms_world import (
     WORKER,
     Client,
     Run,
+    bulk_order,
     ledger,
 )
 from workflows.iexec.ids import ZERO_ADDRESS
@@ -98,6 +100,7 @@ class Case:
     push: Callable[[Client], Awaitable[None]] = nothing
     app: dict[str, str] = field(default_factory=dict)
     post: dict[str, str] = field(default_factory=dict)
+    bulk: tuple[str, ...] | None = None
 
 
 async def encryption(sms: Client) -> None:
@@ -119,6 +122,10 @@ async def requester_secrets(sms: Client) -> None:
 
 async def developer_secret(sms: Client) -> None:
     assert (await sms.app("yes"))[0] == 204
+
+
+async def first_of_bulk(sms: Client) -> None:
+    assert await sms.web3("first key", address=BULK[0]) == 204
 
 
 async def everything(sms: Client) -> None:
@@ -166,6 +173,8 @@ CASES = {
     "requester secrets": Case(params={"iexec_secrets": WANTED}, push=requester_secrets, app=REQUESTED),
     "requester secrets that nobody asks for": Case(push=requester_secrets),
     "a developer secret": Case(push=developer_secret, app=DEVELOPED),
+    "a bulk": Case(bulk=(BULK[0].lower(), *BULK[1:]), push=first_of_bulk),
+    "a bulk of nothing, with input files": Case(bulk=(), files=(URL,)),
     "everything": Case(
         params={"iexec_result_encryption": True, "iexec_secrets": WANTED},
         deal={"beneficiary": BENEFICIARY.address},
@@ -196,11 +205,30 @@ def environments_today(case: Case, key: str) -> tuple[dict[str, str], dict[str, 
         "IEXEC_DATASET_FILENAME": DATASET.lower(),
     }
     required = {"IEXEC_PRE_COMPUTE_OUT": "/iexec_in", "IS_DATASET_REQUIRED": str(case.dataset).lower()}
+    orders = list(enumerate(case.bulk or (), 1))
+    bulk = {f"IEXEC_DATASET_{n}_FILENAME": address for n, address in orders}
+    if case.bulk is not None:
+        bulk["IEXEC_BULK_SLICE_SIZE"] = str(len(orders))
+    places = {f"IEXEC_DATASET_{n}_{what}": "" for n, _ in orders for what in ("URL", "CHECKSUM", "KEY")}
+    if orders:
+        places |= {
+            "IEXEC_DATASET_1_URL": "/ipfs/Qmd1",
+            "IEXEC_DATASET_1_CHECKSUM": "0x" + "cc" * 32,
+            "IEXEC_DATASET_1_KEY": "first key",
+            "IEXEC_DATASET_2_URL": "/ipfs/Qmd2",
+            "IEXEC_DATASET_2_CHECKSUM": "0x" + "cc" * 32,
+        }
     address = DATASET.lower() if case.dataset else ZERO_ADDRESS
     names = {"IEXEC_DATASET_ADDRESS": address, "IEXEC_DATASET_FILENAME": address}
     return (
-        JAVA | sign | ids | files | urls(case) | required | (dataset if case.dataset else {}),
-        BAG | ids | files | names | numbered("IEXEC_INPUT_FILE_NAME_", map(hashed, case.files)) | case.app,
+        JAVA | sign | ids | files | urls(case) | required | (dataset if case.dataset else {}) | bulk | places,
+        BAG
+        | ids
+        | files
+        | names
+        | bulk
+        | numbered("IEXEC_INPUT_FILE_NAME_", map(hashed, case.files))
+        | case.app,
         JAVA | sign | RESULT | case.post,
     )
 
@@ -277,7 +305,7 @@ def expected(form: Form, case: Case, name: str, key: str) -> dict[str, Any]:
         "app": (stage(MRENCLAVE, command, **shield), app, ("iexec_in", "iexec_out")),
         "post-compute": (form.stages[1], post, ("iexec_out", "post-compute-tmp")),
     }
-    if case.dataset or case.files:
+    if case.dataset or case.files or case.bulk is not None:
         enclaves = {"pre-compute": (form.stages[0], pre, ("iexec_in",))} | enclaves
     today = {
         "tolerate": ["debug-mode"],
@@ -324,21 +352,25 @@ def expected(form: Form, case: Case, name: str, key: str) -> dict[str, Any]:
 @pytest.mark.parametrize("case", CASES)
 def test_the_session_is_the_one_that_iexecs_sms_makes(on_sms: Run, case: str) -> None:
     asked = CASES[case]
-    params = {"iexec_args": asked.args, **asked.params}
+    params: dict[str, Any] = {"iexec_args": asked.args, **asked.params}
     if asked.files:
         params["iexec_input_files"] = list(asked.files)
-    deal = {"params": json.dumps(params), **asked.deal}
+    deal = dict(asked.deal)
     if not asked.dataset:
         deal["dataset"] = Resource(ZERO_ADDRESS, ZERO_ADDRESS, 0)
 
     async def body(sms: Client) -> None:
         await sms.ready()
         await asked.push(sms)
+        if asked.bulk is not None:
+            params["bulk_cid"] = await sms.slices([bulk_order(address) for address in asked.bulk])
         for name, form in FORMS.items():
             if not form.entrypoint and not asked.args.strip():
                 continue  # nothing to start: refused, see test_sessions
+            if not form.current and asked.bulk is not None:
+                continue  # refused, see test_bulk
             vars(sms.chain).update(vars(ledger()))
-            sms.chain.change_deal(**deal)
+            sms.chain.change_deal(params=json.dumps(params), **deal)
             sms.chain.register(form.fingerprint)
             session = await sms.made()
             made = yaml.safe_load(sms.posted[-1])

@@ -215,8 +215,6 @@ def test_what_else_is_refused_has_a_name_too(on_sms: Run) -> None:
     async def body(sms: Client) -> None:
         assert await sms.session() == (500, {"error": "PRE_COMPUTE_GET_DATASET_SECRET_FAILED"})
         await sms.ready()
-        sms.chain.change_deal(params='{"iexec_args":"x","bulk_cid":"QmBulk"}')
-        assert await sms.session() == (500, {"error": "SECURE_SESSION_GENERATION_FAILED"})
         sms.chain.datasets.clear()
         assert await sms.session() == (500, {"error": "GET_TASK_DESCRIPTION_FAILED"})
 

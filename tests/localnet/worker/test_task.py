@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from tests.localnet.worker.world import COMMAND, App, World, lines, states
-from workflows.iexec import keys
+from workflows.iexec import keys, tags
 from workflows.iexec.ids import sha256_hex
+from workflows.iexec.orders import DatasetOrder
 from workflows.iexec.records import TaskStatus
 from workflows.iexec.results import extract
 
@@ -73,16 +74,13 @@ def test_input_files_come_through_the_gateway(world: World, app: App, tmp_path: 
     assert world.result_files(task)["result.txt"] == b"a,b\n1,2\n"
 
 
-def test_an_app_sees_the_variables_of_its_time(world: World, app: App, tmp_path: Path) -> None:
+def test_an_app_sees_the_variables_of_its_time(world: World, app: App, newer: App, tmp_path: Path) -> None:
     from workflows.iexec.storage import upload
 
     (tmp_path / "in.csv").write_bytes(b"a,b\n1,2\n")
     url = f"{world.storage.url}/ipfs/{upload(world.storage.api.url, tmp_path / 'in.csv').cid}"
     dataset = world.dataset(b"what only the enclave may read", tmp_path)
     name = world.poco.dataset(dataset).name  # type: ignore[union-attr]
-    mrenclave = world.poco.app(app.address).mrenclave.decode().split("|")[2]  # type: ignore[union-attr]
-    current = {"framework": "SCONE", "version": "v5.9", "entrypoint": COMMAND, "heapSize": 1 << 30}
-    newer = world.deploy(app.image, json.dumps(current | {"fingerprint": mrenclave}))
     for which in (app, newer):
         task, end, records = world.run(which, "environment", dataset=dataset, input_files=[url])
         assert end["status"] == "COMPLETED", end
@@ -103,6 +101,47 @@ def test_an_app_sees_the_variables_of_its_time(world: World, app: App, tmp_path:
             "IEXEC_INPUT_FILES_FOLDER": "/iexec_in",
             "IEXEC_INPUT_FILE_NAME_1": url.rpartition("/")[2] if of_2021 else sha256_hex(url.encode()),
         }
+
+
+@pytest.fixture(scope="module")
+def newer(world: World, app: App) -> App:
+    """The app again, with a fingerprint in the form of today."""
+    mrenclave = world.poco.app(app.address).mrenclave.decode().split("|")[2]  # type: ignore[union-attr]
+    current = {"framework": "SCONE", "version": "v5.9", "entrypoint": COMMAND, "heapSize": 1 << 30}
+    return world.deploy(app.image, json.dumps(current | {"fingerprint": mrenclave}))
+
+
+def test_a_bulk_of_datasets_is_decrypted_for_the_app(world: World, newer: App, tmp_path: Path) -> None:
+    first, second = (world.dataset(text, tmp_path) for text in (b"the first", b"the second"))
+    endless = {"volume": (1 << 53) - 1, "tag": tags.TEE_SCONE, "apprestrict": newer.address}
+    bulk = world.bulk(tmp_path, *(DatasetOrder(dataset=one, **endless) for one in (first, second)))
+    pair = keys.create(tmp_path / "keys", world.owner.address, None)
+    world.sms_client.push_result_key(keys.sms_value(pair), replace=True)
+    task, end, records = world.run(newer, "bulk", bulk=bulk, result_encryption=True)
+    assert end["status"] == "COMPLETED", end
+    assert lines(records, "pre-compute").count("dataset: checksum as on the chain, decrypted") == 2
+    archive = tmp_path / "result.zip"
+    archive.write_bytes(world.result(task))
+    extract(archive, tmp_path / "out", keys.load_private(pair.private))
+    found = json.loads((tmp_path / "out" / "result.txt").read_bytes())
+    assert found == {first: "the first", second: "the second"}
+    assert "the first" not in json.dumps(records)
+
+
+def test_a_bulk_that_is_not_all_there_ends_the_task_with_a_cause_for_each_dataset(
+    world: World, newer: App, tmp_path: Path
+) -> None:
+    good, keyless = world.dataset(b"good", tmp_path), world.dataset(b"x", tmp_path, push=False)
+    endless = {"volume": (1 << 53) - 1, "tag": tags.TEE_SCONE}
+    orders = [
+        DatasetOrder(dataset=keyless, **endless),
+        DatasetOrder(dataset=good, **endless),
+        DatasetOrder(dataset=good, apprestrict=keyless, **endless),
+    ]
+    task, end, records = world.run(newer, "bulk", bulk=world.bulk(tmp_path, *orders))
+    url = f"PRE_COMPUTE_DATASET_URL_MISSING: dataset {good}"
+    _refused(world, end, task, "PRE_COMPUTE_DATASET_KEY_MISSING", f"dataset {keyless}", url)
+    assert any("decrypted" in line for line in lines(records, "pre-compute"))
 
 
 def test_the_three_part_form_takes_its_command_from_the_order(world: World) -> None:

@@ -59,6 +59,10 @@ if what == "secrets":
 if what == "inputs":
     path = os.path.join(inp, os.environ["IEXEC_INPUT_FILE_NAME_1"])
     data = open(path, "rb").read()
+if what == "bulk":
+    numbers = range(1, 1 + int(os.environ["IEXEC_BULK_SLICE_SIZE"]))
+    names = [os.environ["IEXEC_DATASET_%d_FILENAME" % n] for n in numbers]
+    data = json.dumps({name: open(os.path.join(inp, name)).read() for name in names}).encode()
 if what == "environment":
     data = json.dumps({k: v for k, v in os.environ.items() if k.startswith("IEXEC_")}).encode()
 if what == "sleep":
@@ -143,7 +147,7 @@ class World:
         self.proxy = ResultProxy(state / "storage", reads, self.storage.files, self.chain.chain_id)
         await self.proxy.start()
         sessions = CasClient(self.cas.url, pki.root_pem, self.cas.client("sms"))
-        self.sms = Sms(state / "sms", reads, sessions.post)
+        self.sms = Sms(state / "sms", reads, lambda: self.storage.url, sessions.post)
         await self.sms.start()
         await self.start_compute()
 
@@ -276,6 +280,14 @@ class World:
             self.sms_client.push_dataset_key(address, key)
         return address
 
+    def bulk(self, folder: Path, *orders: DatasetOrder) -> str:
+        """The CID of a bulk of one slice with these orders, signed by the owner."""
+        signed = [order.sign_with(self.owner, self.poco.domain()).to_json() for order in orders]
+        path = folder / "bulk.json"
+        path.write_text(json.dumps(signed))
+        path.write_text(json.dumps([upload(self.storage.api.url, path).cid]))
+        return upload(self.storage.api.url, path).cid
+
     @property
     def sms_client(self) -> SmsClient:
         return SmsClient(self.sms.url, self.owner)
@@ -292,6 +304,7 @@ class World:
         beneficiary: str | None = None,
         callback: str = ids.ZERO_ADDRESS,
         trust: int = 0,
+        bulk: str | None = None,
         **params: Any,
     ) -> list[str]:
         """Match orders; the task ids of the deal."""
@@ -305,11 +318,12 @@ class World:
             data_order = DatasetOrder(
                 dataset=dataset, volume=volume, tag=tags.TEE_SCONE, apprestrict=app.address
             ).sign_with(me, domain)
+        asked = build(args=args, callback=callback != ids.ZERO_ADDRESS, **params)
         wish = RequestOrder(
             app=app.address, dataset=dataset or ids.ZERO_ADDRESS, workerpoolmaxprice=pool.workerpoolprice,
             requester=me.address, beneficiary=beneficiary or me.address, tag=tags.TEE_SCONE, volume=volume,
             category=0, trust=trust, callback=callback,
-            params=build(args=args, callback=callback != ids.ZERO_ADDRESS, **params).to_text(),
+            params=dataclasses.replace(asked, bulk_cid=bulk).to_text(),
         ).sign_with(me, domain)  # fmt: skip
         transaction = self.poco.match_orders(app_order, data_order, pool, wish)
         self.poco.send(transaction)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from workflows.iexec.ids import ZERO_ADDRESS, ZERO_HASH
+from workflows.iexec.orders import DatasetOrder
 from workflows.iexec.params import Params, parse
 from workflows.iexec.records import App, Dataset, Deal, Task
 
@@ -31,6 +32,10 @@ class Chain(Protocol):
 
     def dataset(self, address: str) -> Dataset | None:
         """The dataset."""
+        ...
+
+    def bulk_dataset(self, order: DatasetOrder, dealid: str) -> Dataset:
+        """The dataset of an order; raises unless the deal may use it in bulk."""
         ...
 
 

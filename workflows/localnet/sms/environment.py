@@ -43,10 +43,13 @@ def today(task: TaskDescription, have: Ingredients) -> Environments:
         "SIGN_TEE_CHALLENGE_PRIVATE_KEY": have.private_key,
     }
     java = _java("/opt/java/openjdk")
+    bulk = _bulk_names(have)
     pre = {
         **java,
         "IEXEC_PRE_COMPUTE_OUT": _IN,
         "IS_DATASET_REQUIRED": _flag(task.dataset is not None),
+        **bulk,
+        **_bulk_places(have),
         **ids,
         **_numbered("IEXEC_INPUT_FILE_URL_", files),
         **sign,
@@ -63,6 +66,7 @@ def today(task: TaskDescription, have: Ingredients) -> Environments:
         **_folders_and_bag(task),
         "IEXEC_DATASET_ADDRESS": dataset,
         "IEXEC_DATASET_FILENAME": dataset,
+        **bulk,
         **_numbered("IEXEC_INPUT_FILE_NAME_", (sha256_hex(url.encode()) for url in files)),
         **have.secrets,
     }
@@ -141,6 +145,23 @@ def _result(have: Ingredients) -> dict[str, str]:
         "RESULT_STORAGE_PROXY": have.storage.proxy,
         "RESULT_STORAGE_TOKEN": have.storage.token,
     }
+
+
+def _bulk_names(have: Ingredients) -> dict[str, str]:
+    """What both pre-compute and the app are told of the datasets of a bulk task."""
+    if have.bulk is None:
+        return {}
+    names = {f"IEXEC_DATASET_{n}_FILENAME": one.name for n, one in enumerate(have.bulk, 1)}
+    return {"IEXEC_BULK_SLICE_SIZE": str(len(have.bulk)), **names}
+
+
+def _bulk_places(have: Ingredients) -> dict[str, str]:
+    """The rest of it, for pre-compute."""
+    places: dict[str, str] = {}
+    for n, one in enumerate(have.bulk or (), 1):
+        prefix = f"IEXEC_DATASET_{n}_"
+        places |= {prefix + "URL": one.url, prefix + "CHECKSUM": one.checksum, prefix + "KEY": one.key}
+    return places
 
 
 def _java(home: str) -> dict[str, str]:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from workflows.iexec.params import Params
-from workflows.localnet.sms.chain import TaskDescription
+from workflows.localnet.sms.bulk import BulkDataset, TooMuch, datasets
+from workflows.localnet.sms.chain import Chain, TaskDescription
 from workflows.localnet.sms.store import Store
 
 _ENCRYPTION_KEY = "iexec-result-encryption-public-key"
@@ -26,6 +27,15 @@ class GenerationError(Exception):
 
 
 @dataclass(frozen=True)
+class Sources:
+    """Where the SMS looks; `gateway` is the base URL of the IPFS gateway with the lists of bulk tasks."""
+
+    chain: Chain
+    store: Store
+    gateway: str
+
+
+@dataclass(frozen=True)
 class Storage:
     """Where the result goes; all empty when it goes to a contract."""
 
@@ -36,10 +46,14 @@ class Storage:
 
 @dataclass(frozen=True)
 class Ingredients:
-    """`dataset_key` and `encryption_key` are empty where none is needed; `secrets` by the app's variables."""
+    """`dataset_key` and `encryption_key` are empty where none is needed; `secrets` by the app's variables.
+
+    `bulk` is None in a task that is not one of bulk processing.
+    """
 
     worker: str
     private_key: str = field(repr=False)
+    bulk: tuple[BulkDataset, ...] | None
     dataset_key: str = field(repr=False)
     secrets: Mapping[str, str] = field(repr=False)
     encryption_key: str
@@ -47,16 +61,14 @@ class Ingredients:
 
 
 def gather(
-    store: Store, task: TaskDescription, worker: str, enclave_challenge: str, *, of_2021: bool = False
+    sources: Sources, task: TaskDescription, worker: str, enclave_challenge: str, *, of_2021: bool = False
 ) -> Ingredients:
     """All of them, in the order in which the real service collects them. Raises GenerationError; blocks."""
-    if task.params.bulk_cid is not None:
-        raise GenerationError(
-            "SECURE_SESSION_GENERATION_FAILED", "Bulk processing is not served here - taskId: " + task.id
-        )
+    store = sources.store
     return Ingredients(
         worker=worker,
         private_key=_private_key(store, task, worker, enclave_challenge),
+        bulk=_bulk(sources, task, of_2021),
         dataset_key=_dataset_key(store, task),
         secrets=_secrets(store, task),
         encryption_key=_encryption_key(store, task),
@@ -75,6 +87,20 @@ def _private_key(store: Store, task: TaskDescription, worker: str, enclave_chall
             f"Empty public enclave challenge - taskId: {task.id}",
         )
     return store.challenge(task.id, task.task.final_deadline).private_key
+
+
+def _bulk(sources: Sources, task: TaskDescription, of_2021: bool) -> tuple[BulkDataset, ...] | None:
+    if task.params.bulk_cid is None:
+        return None
+    if of_2021:
+        raise GenerationError(
+            "SECURE_SESSION_GENERATION_FAILED",
+            f"Bulk processing needs an app with a fingerprint in the JSON form - taskId: {task.id}",
+        )
+    try:
+        return datasets(sources.gateway, sources.chain, sources.store, task)
+    except TooMuch as error:
+        raise GenerationError("SECURE_SESSION_GENERATION_FAILED", f"{error} - taskId: {task.id}") from None
 
 
 def _dataset_key(store: Store, task: TaskDescription) -> str:

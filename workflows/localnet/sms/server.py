@@ -25,6 +25,8 @@ _HOUR = 3600
 class Sms(HttpService):
     """`directory` is `<state>/sms`. `chain()` gives the blocking reads, called in a thread at the first need.
 
+    `gateway()` is the base URL of the IPFS gateway that holds the dataset orders of bulk tasks.
+
     `post_session(yaml)` hands a session to CAS (see `cas.client.CasClient.post`). `tee` may be replaced while
     the server runs: the images of the stages can be built after the start. `key` encrypts what is stored, that in
     `sms.key` unless given; `admin_key` opens /admin, that in `admin.key` unless given, and with neither it is
@@ -35,6 +37,7 @@ class Sms(HttpService):
         self,
         directory: Path,
         chain: Callable[[], Chain],
+        gateway: Callable[[], str],
         post_session: PostSession,
         *,
         tee: TeeServices | None = None,
@@ -50,7 +53,7 @@ class Sms(HttpService):
         self._cleaning: asyncio.Task[None] | None = None
         self.app.middlewares.extend([cross_origin, errors_as_documents])
         self.app.add_routes(SecretRoutes(self._store, chain).table())
-        routes = TeeRoutes(self._store, chain, lambda: self.tee, post_session, provisioning)
+        routes = TeeRoutes(self._store, chain, gateway, lambda: self.tee, post_session, provisioning)
         self.app.add_routes(routes.table())
         self.app.add_routes(StatusRoutes(self._store).table())
         admin = AdminRoutes(

@@ -14,11 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from workflows.localnet.sms.chain import Chain, TaskDescription, describe
+from workflows.localnet.sms.chain import TaskDescription, describe
 from workflows.localnet.sms.environment import Environments, of_2021, today
-from workflows.localnet.sms.ingredients import GenerationError, Ingredients, gather
+from workflows.localnet.sms.ingredients import GenerationError, Ingredients, Sources, gather
 from workflows.localnet.sms.properties import FRAMEWORKS, Pipeline, Stage, TeeServices
-from workflows.localnet.sms.store import Store
 from workflows.scone import session_model as cas
 from workflows.scone.fingerprint import Fingerprint, Form, InvalidFingerprint, form_of, parse
 
@@ -82,11 +81,11 @@ def session_id(task: str) -> str:
     return "".join(secrets.choice(_ALPHABET) for _ in range(10)) + "0000" + task
 
 
-def make(chain: Chain, store: Store, tee: TeeServices, task: str, worker: str, challenge: str) -> cas.Session:
+def make(sources: Sources, tee: TeeServices, task: str, worker: str, challenge: str) -> cas.Session:
     """The session of an authorised task. Raises GenerationError with the real service's names; blocks."""
     name = session_id(task)
     try:
-        description = describe(chain, task)
+        description = describe(sources.chain, task)
     except Exception as error:  # whatever the chain client raises
         raise GenerationError(
             "GET_TASK_DESCRIPTION_FAILED", f"Failed to get task description - taskId: {task}"
@@ -99,7 +98,7 @@ def make(chain: Chain, store: Store, tee: TeeServices, task: str, worker: str, c
         )
     app = _app(fingerprint, description)
     time = _TODAY if form == "json" else _OF_2021
-    have = gather(store, description, worker, challenge, of_2021=time is _OF_2021)
+    have = gather(sources, description, worker, challenge, of_2021=time is _OF_2021)
     return _build(name, time, app, pipeline, time.environments(description, have))
 
 

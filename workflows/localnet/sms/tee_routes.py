@@ -14,7 +14,7 @@ from workflows.localnet.sms import answers
 from workflows.localnet.sms.authorisation import WorkerpoolAuthorization, check
 from workflows.localnet.sms.chain import Chain
 from workflows.localnet.sms.incoming import JSON, SIGNATURE, Operation, signature
-from workflows.localnet.sms.ingredients import GenerationError
+from workflows.localnet.sms.ingredients import GenerationError, Sources
 from workflows.localnet.sms.properties import FRAMEWORK, FRAMEWORKS, TeeServices
 from workflows.localnet.sms.sessions import make
 from workflows.localnet.sms.store import Challenge, Store
@@ -33,12 +33,14 @@ class TeeRoutes:
         self,
         store: Store,
         chain: Callable[[], Chain],
+        gateway: Callable[[], str],
         services: Callable[[], TeeServices],
         post_session: PostSession,
         provisioning: str,
     ) -> None:
         self._store = store
         self._chain = chain
+        self._gateway = gateway
         self._services = services
         self._post_session = post_session
         self._provisioning = provisioning
@@ -117,8 +119,7 @@ class TeeRoutes:
 
     def _make(self, authorization: WorkerpoolAuthorization) -> Session:
         return make(
-            self._chain(),
-            self._store,
+            Sources(self._chain(), self._store, self._gateway()),
             self._services(),
             authorization.task,
             address(authorization.worker.lower()),

@@ -237,7 +237,12 @@ class Task:
 
 
 def _outside(order: Order) -> bool:
-    """Whether pre-compute has to leave the task network: for what a URL of the Internet names."""
+    """Whether pre-compute has to leave the task network: for what a URL of the Internet names.
+
+    Where the datasets of a bulk task lie the SMS alone has read.
+    """
+    if order.params.bulk_cid is not None:
+        return True
     urls = [*order.params.input_files, *([order.dataset.multiaddr] if order.dataset else [])]
     return any(url.startswith(("http://", "https://")) and not is_loopback(url) for url in urls)
 
