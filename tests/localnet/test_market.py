@@ -272,6 +272,31 @@ def test_what_its_signer_cancels_is_shown_as_canceled(on_market: On) -> None:
 
 
 @pytest.mark.chain
+def test_who_asks_for_orders_of_bulk_finds_those_that_are_free_and_endless(on_market: On) -> None:
+    most = (1 << 53) - 1
+
+    async def body(world: World) -> None:
+        dataset = world.dataset()
+        for volume, price in ((most, 0), (most - 1, 0), (most - 2, 0), (most, 1)):
+            order = DatasetOrder(dataset=dataset, volume=volume, datasetprice=price, tag=TEE)
+            assert (await world.publish(world.signed(order, world.owner), world.owner))[0] == 200
+
+        async def found(**asked: Any) -> list[tuple[int, int, bool]]:
+            orders = (await world.ask("/datasetorders", dataset=dataset, **asked))[1]["orders"]
+            return [(o["order"]["volume"], o["order"]["datasetprice"], o["bulk"]) for o in orders]
+
+        bulk = [(most, 0, True), (most - 1, 0, True)]
+        assert await found(bulkOnly="true") == bulk
+        assert await found(bulkOnly="false") == [*bulk, (most - 2, 0, False), (most, 1, False)]
+        assert await found(minVolume=most) == [bulk[0], (most, 1, False)]
+        assert "bulk" not in (await world.ask("/workerpoolorders", category=0))[1]["orders"][0]
+        status, answer = await world.ask("/datasetorders", dataset=dataset, minVolume=most + 1)
+        assert (status, answer["error"]) == (400, "minVolume must be a positive integer")
+
+    on_market(body)
+
+
+@pytest.mark.chain
 def test_our_own_client_buys_there_too(on_market: On) -> None:
     async def body(world: World) -> None:
         place = dataclasses.replace(

@@ -24,6 +24,7 @@ Uint: TypeAlias = int
 Bytes32: TypeAlias = str
 Text: TypeAlias = str
 
+ENDLESS = (1 << 53) - 1  # DATASET_INFINITE_VOLUME of SDK 8.22
 _SOLIDITY = {"Address": "address", "Uint": "uint256", "Bytes32": "bytes32", "Text": "string"}
 _DOMAIN_TYPE = "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
 
@@ -177,6 +178,11 @@ class DatasetOrder(Order):
     apprestrict: Address = ZERO_ADDRESS
     workerpoolrestrict: Address = ZERO_ADDRESS
     requesterrestrict: Address = ZERO_ADDRESS
+
+    @property
+    def endless(self) -> bool:
+        """Whether its volume is one that bulk processing takes; that of the first such orders was one less."""
+        return self.volume >= ENDLESS - 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,10 +8,12 @@ from operator import attrgetter
 
 from workflows.iexec import ids, tags
 from workflows.iexec.ids import ZERO_ADDRESS
+from workflows.iexec.orders import DatasetOrder, Order
 from workflows.localnet.market.book import Published
 
 _ANY = "any"
 _PAGE, _LARGEST_PAGE = 20, 1000
+_TOO_LARGE = 1 << 53  # for a number of JavaScript
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,11 @@ SHAPES = {
 }  # fmt: skip
 
 
+def in_bulk(order: Order) -> bool:
+    """Whether it is a dataset order that bulk processing takes: free and endless."""
+    return isinstance(order, DatasetOrder) and order.endless and order.datasetprice == 0
+
+
 class Query:
     """A checked query of one kind; ValueError says which value is wrong, in the words of iExec's market."""
 
@@ -73,6 +80,7 @@ class Query:
             field: self._passing(name) for name, field in shape.restricts.items() if given.get(name) != _ANY
         }
         self._least_tag, self._most_tag = self._tag("minTag"), self._tag("maxTag")
+        self._bulk = given.get("bulkOnly") == "true"
         self._least_trust, self._most_trust = self._number("minTrust"), self._number("maxTrust")
 
     def wants(self, one: Published) -> bool:
@@ -86,6 +94,7 @@ class Query:
             and (self.category is None or category in (None, self.category))
             and (self._least_tag is None or not tags.missing(self._least_tag, tag))
             and (self._most_tag is None or not tags.missing(tag, self._most_tag))
+            and (not self._bulk or in_bulk(one.order))
             and (trust is None or (self._least_trust or 0) <= max(trust, 1))
             and (trust is None or self._most_trust is None or trust <= self._most_trust)
         )
@@ -118,6 +127,6 @@ class Query:
 
     def _number(self, name: str) -> int | None:
         text = self._given.get(name)
-        if text and not (text.isascii() and text.isdigit() and len(text) < 16):
+        if text and not (text.isascii() and text.isdigit() and len(text) < 17 and int(text) < _TOO_LARGE):
             raise ValueError(f"{name} must be a positive integer")
         return int(text) if text else None

@@ -15,11 +15,11 @@ from aiohttp import web
 
 from workflows.core.failure import Failed, Unavailable
 from workflows.iexec.ids import hash32
-from workflows.iexec.orders import KINDS, WorkerpoolOrder
+from workflows.iexec.orders import KINDS, DatasetOrder, WorkerpoolOrder
 from workflows.localnet.login import Logins
 from workflows.localnet.market.book import Book
 from workflows.localnet.market.deals import deals
-from workflows.localnet.market.query import Query
+from workflows.localnet.market.query import Query, in_bulk
 from workflows.localnet.market.trade import Look, Refused, Trade
 from workflows.localnet.service import Handler, HttpService, read_json
 
@@ -162,6 +162,7 @@ class Market(HttpService):
             "status": look.status,
             "signer": one.signer,
             "publicationTimestamp": one.at,
+            **({"bulk": in_bulk(one.order)} if one.order.kind == DatasetOrder.kind else {}),
         }
 
 

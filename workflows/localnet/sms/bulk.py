@@ -24,7 +24,6 @@ log = logging.getLogger(__name__)
 MOST = 100  # datasets of a task: MAX_DATASET_PER_TASK of the SDK
 LARGEST = 1 << 20  # bytes of a list; a hundred orders are 80 kB
 PATIENCE = 10.0  # seconds in which a list has to come
-LEAST_VOLUME = (1 << 53) - 2
 _FIELDS = {member.name for member in fields(DatasetOrder)}
 
 
@@ -97,8 +96,8 @@ def _dataset(written: Mapping[str, Any], chain: Chain, store: Store, task: TaskD
         if written.keys() != _FIELDS:
             raise ValueError("a field of it is missing")
         order = DatasetOrder.from_json(written)
-        if order.volume < LEAST_VOLUME:
-            raise ValueError(f"its volume is {order.volume}, not without end")
+        if not order.endless:
+            raise ValueError(f"its volume is {order.volume}, and has to be endless")
         dataset = chain.bulk_dataset(order, task.deal.dealid)
     except Exception as error:  # whatever the chain client raises: it has not said yes
         log.warning("dataset %s does not fit task %s: %s", _shown(name), task.id, clean(str(error)))
