@@ -82,7 +82,7 @@ def folder(
 
 
 @pytest.fixture(scope="session")
-def library(sdk: Sdk, folder: Path) -> Iterator[Library]:
+def library(sdk: Sdk, folder: Path, shared: dict[str, Any]) -> Iterator[Library]:
     """The library, with the settings of the exported chain.json."""
     chain = json.loads((folder / "chain.json").read_text())["chains"]["localnet"]
     settings = {
@@ -91,6 +91,7 @@ def library(sdk: Sdk, folder: Path) -> Iterator[Library]:
         "smsURL": chain["sms"],
         "resultProxyURL": chain["resultProxy"],
         "ipfsGatewayURL": chain["ipfsGateway"],
+        "ipfsNodeURL": shared["ipfs"]["api"],  # chain.json has no field for it
         "iexecGatewayURL": chain["iexecGateway"],
         "isNative": chain["native"],
         "useGas": chain["useGas"],

@@ -115,9 +115,34 @@ def test_a_whole_task(ready, tmp_path, language):
     for text in (report, ran.stdout):
         assert SECRET not in text
         assert "Ada" not in text and "71000" not in text
+    assert not report.count("\n\n\n")
     again = start(ready, language, tmp_path / "again", "Our", "report", **given)
     assert again.returncode == 0
     assert (tmp_path / "again" / "report.txt").read_text() == report
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_task_of_bulk_processing(ready, tmp_path, language):
+    place, _ = ready[language]
+    other = place / "dataset" / "0xother"
+    other.write_text("who,town,steps\nA,Oslo,10\nB,Oslo,20\n")
+    given = {
+        "IEXEC_DATASET_FILENAME": ZERO_ADDRESS, "IEXEC_BULK_SLICE_SIZE": "2",
+        "IEXEC_DATASET_1_FILENAME": "salaries.csv", "IEXEC_DATASET_2_FILENAME": other.name,
+    }  # fmt: skip
+    ran = start(ready, language, tmp_path, "Both", **given)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    report = (tmp_path / "report.txt").read_text()
+    assert report.startswith("Both\n====\n\n") and "No dataset" not in report
+    assert (
+        report.index("73875")
+        < report.index("\n\n", 12)
+        < report.index("Oslo")
+        < report.index("Input files: 0")
+    )
+    nothing = given | {"IEXEC_BULK_SLICE_SIZE": "0"}
+    assert start(ready, language, tmp_path, **nothing).returncode == 0
+    assert "No dataset was given." in (tmp_path / "report.txt").read_text()
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -18,7 +18,7 @@ const RESULT = "report.txt"; // file names in a result have at most 31 character
 function main() {
   const title = process.argv.slice(2).join(" ") || "Hello from the enclave";
   const parts = [title, "=".repeat(title.length), ""].concat(
-    datasetReport(), [""], inputReport(), [""], secretReport());
+    datasetReports(), [""], inputReport(), [""], secretReport());
 
   fs.mkdirSync(OUTPUT, { recursive: true });
   const result = path.join(OUTPUT, RESULT);
@@ -33,10 +33,19 @@ function main() {
   console.log(`wrote ${RESULT} with ${parts.length} lines`);
 }
 
-// A table from the dataset: averages, or its size when it is no such table.
-function datasetReport() {
-  const name = process.env.IEXEC_DATASET_FILENAME;
-  if (!name || /^0x0{40}$/.test(name)) return ["No dataset was given."]; // without one iExec names the zero address
+// A report on the dataset, or on each that a task of bulk processing has.
+function datasetReports() {
+  const count = Number(process.env.IEXEC_BULK_SLICE_SIZE || 0);
+  const names = [process.env.IEXEC_DATASET_FILENAME || ""];
+  for (let number = 1; number <= count; number += 1) names.push(process.env[`IEXEC_DATASET_${number}_FILENAME`]);
+  // Without a dataset iExec names the zero address.
+  const reports = names.filter((name) => !/^(0x0{40})?$/.test(name)).map(datasetReport);
+  if (!reports.length) return ["No dataset was given."];
+  return reports.reduce((all, report) => all.concat([""], report));
+}
+
+// A table from a dataset: averages, or its size when it is no such table.
+function datasetReport(name) {
   const text = fs.readFileSync(path.join(INPUT, name), "utf8");
   const lines = text.split(/\r?\n/).filter((line) => line !== "");
   const rows = lines.map((line) => line.split(","));

@@ -25,8 +25,9 @@ def main():
     """Read what the task was given, write the report, and say which file is the result."""
     title = " ".join(sys.argv[1:]) or "Hello from the enclave"
     parts = [title, "=" * len(title), ""]
-    parts += dataset_report()
-    parts += ["", *input_report()]
+    for name in dataset_names():
+        parts += [*dataset_report(name), ""]
+    parts += input_report()
     parts += ["", *secret_report()]
 
     OUTPUT.mkdir(parents=True, exist_ok=True)
@@ -42,10 +43,18 @@ def main():
     print(f"wrote {RESULT} with {len(parts)} lines")
 
 
-def dataset_report():
-    """A table from the dataset: averages, or its size when it is no such table."""
-    name = os.environ.get("IEXEC_DATASET_FILENAME")
-    if not name or name == "0x" + 40 * "0":  # without a dataset iExec names the zero address
+def dataset_names():
+    """File names of the dataset, or of all that a task of bulk processing has; one that is empty without any."""
+    count = int(os.environ.get("IEXEC_BULK_SLICE_SIZE") or 0)
+    names = [os.environ.get("IEXEC_DATASET_FILENAME", "")]
+    names += [os.environ[f"IEXEC_DATASET_{number}_FILENAME"] for number in range(1, count + 1)]
+    none = ("", "0x" + 40 * "0")  # without a dataset iExec names the zero address
+    return [name for name in names if name not in none] or [""]
+
+
+def dataset_report(name):
+    """A table from a dataset: averages, or its size when it is no such table."""
+    if not name:
         return ["No dataset was given."]
     text = (INPUT / name).read_bytes().decode("utf-8", "replace")
     rows = list(csv.reader(io.StringIO(text)))
