@@ -75,7 +75,7 @@ def sms_over(chain: Chain, folder: Path) -> Iterator[str]:
 
     folder.mkdir(mode=0o700)
     reader = Poco(chain.rpc, chain.hub, None, chain_id=chain.chain_id)
-    with served(Server(folder, lambda: reader, no_session, tee=STAGES)) as url:
+    with served(Server(folder, lambda: reader, str, no_session, tee=STAGES)) as url:
         yield url
 
 

@@ -131,6 +131,28 @@ def test_a_dataset_order_for_any_app_is_warned_of() -> None:
     assert names(seen(facts(data(apprestrict=ids.ZERO_ADDRESS, left=0)), KEY)) == [], "used up or cancelled"
 
 
+ENDLESS = (1 << 53) - 1
+
+
+def test_an_order_that_bulk_processing_takes_is_told() -> None:
+    found = seen(facts(data(volume=ENDLESS, left=ENDLESS)), KEY)
+    assert names(found) == [] and names(found, "know") == ["bulk_order"]
+    warning = only(found, "bulk_order")
+    assert "does not count" in warning.text and "creamtea secrets cancel 0x" in warning.hint
+    (use,) = row(found, KEY)["uses"]
+    assert use["bulk"] and use["sentence"].endswith(", 0 RLC each: endless, and in bulk for nothing")
+    few = seen(facts(data(volume=ENDLESS - 2, left=ENDLESS - 2)), KEY)
+    assert not few.warnings and not row(few, KEY)["uses"][0]["bulk"]
+    assert not seen(facts(data(volume=ENDLESS, left=0)), KEY).warnings, "cancelled"
+
+
+def test_an_endless_order_with_a_price_is_free_in_bulk() -> None:
+    found = seen(facts(data(volume=ENDLESS - 1, left=7, datasetprice=10**9)), KEY)
+    assert names(found) == ["unpaid_bulk"] and names(found, "know") == []
+    warning = only(found, "unpaid_bulk")
+    assert "asks 1 RLC" in warning.text and f"below {ENDLESS - 1}" in warning.hint and warning.rows == (0,)
+
+
 def test_an_open_order_without_an_enclave_is_warned_of_only_where_there_is_a_key() -> None:
     plain = data(apprestrict=ids.ZERO_ADDRESS, tag=ids.ZERO_HASH)
     assert names(seen(facts(plain))) == []

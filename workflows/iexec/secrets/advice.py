@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from workflows.core.text import clean, plural, shorten
 from workflows.iexec import web
+from workflows.iexec.cost import rlc
+from workflows.iexec.orders import ENDLESS
 from workflows.iexec.secrets.ledger import newest
 from workflows.iexec.secrets.matrix import Advice, Facts, Row
 from workflows.iexec.secrets.uses import Use, uses
@@ -51,6 +53,19 @@ def _of_orders(facts: Facts, rows: Sequence[Row]) -> Iterator[Advice]:
         about = tuple(number for number, row in enumerate(rows) if row.secret.key == use.secret.key)
         dataset, mark = shorten(use.secret.owner), shorten(order.hash)
         cancel = f"cancel it: creamtea secrets cancel {order.hash}"
+        if use.bulk and use.price:
+            yield Advice(
+                "unpaid_bulk", "act",
+                f"order {mark} asks {rlc(use.price)} for a use of dataset {dataset}, and is endless: in bulk it is "
+                "used for nothing, as neither the contract nor the SMS asks for a price there",
+                f"{cancel}, and sign one with a volume below {ENDLESS - 1}", about,
+            )  # fmt: skip
+        elif use.bulk:
+            yield Advice(
+                "bulk_order", "know",
+                f"order {mark} lets dataset {dataset} be used in bulk: the chain does not count how often",
+                f"when that should end, {cancel}", about,
+            )  # fmt: skip
         if use.app is None and (use.needed or use.secret.key in keyed):
             yield Advice(
                 "open_dataset", "act",

@@ -20,7 +20,8 @@ class Use:
     """One order or deal that lets a secret be used. `by`: `datasetorder`, `apporder`, `requestorder`, `deal`.
 
     Addresses are None where anyone may; `price` is in nRLC for one use; `volume` and `left` are uses.
-    `needed`: a task of it fails, or runs without the secret, when the SMS has none.
+    `needed`: a task of it fails, or runs without the secret, when the SMS has none. `bulk`: it serves tasks of bulk
+    processing too, whose number nothing counts and nobody pays.
     """
 
     secret: Secret
@@ -36,6 +37,7 @@ class Use:
     volume: int
     left: int
     needed: bool = True
+    bulk: bool = False
 
     @property
     def sentence(self) -> str:
@@ -51,7 +53,8 @@ class Use:
             if self.by == "requestorder"
             else f"{rlc(self.price)} each"
         )
-        return f"{app} {pool} {who}, {tag}, {price}: {self.left:,} of {self.volume:,} left"
+        left = "endless, and in bulk for nothing" if self.bulk else f"{self.left:,} of {self.volume:,} left"
+        return f"{app} {pool} {who}, {tag}, {price}: {left}"
 
 
 def uses(orders: Iterable[Known], deals: Iterable[Made]) -> list[Use]:
@@ -73,7 +76,7 @@ def _of_order(known: Known) -> Iterator[Use]:
             Secret(KINDS["dataset-key"], order.dataset), order.kind, known.hash, known.source,
             _anyone(order.apprestrict), _anyone(order.workerpoolrestrict), _anyone(order.requesterrestrict),
             tags.decode(order.tag), tags.framework(order.tag), order.datasetprice, order.volume, known.left,
-            needed=tags.has_tee(order.tag),
+            needed=tags.has_tee(order.tag), bulk=order.endless,
         )  # fmt: skip
     elif isinstance(order, AppOrder):
         yield Use(
