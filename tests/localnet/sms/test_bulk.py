@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.localnet.sms.sms_world import (
     BULK,
@@ -20,18 +22,23 @@ from tests.localnet.sms.sms_world import (
     KEY,
     MRENCLAVE,
     TAG,
+    TASK,
     Client,
     Run,
     bulk_order,
     ledger,
     serve,
 )
+from tests.localnet.tee.services import serving
 from workflows.iexec.cid import FileHasher
 from workflows.iexec.ids import ZERO_ADDRESS
 from workflows.iexec.records import Resource
 from workflows.localnet.sms import bulk
+from workflows.localnet.sms.chain import describe
+from workflows.localnet.sms.store import Store
 
 FITS = bulk_order(BULK[0])
+CHECKSUM = "0x" + "cc" * 32
 REFUSED = (500, {"error": "SECURE_SESSION_GENERATION_FAILED"})
 
 
@@ -83,6 +90,7 @@ def test_each_task_gets_the_slice_of_its_own_index(on_sms: Run) -> None:
         {"datasetprice": "-1"},
         {"dataset": ZERO_ADDRESS},
         {"dataset": "../../etc/passwd"},
+        {"dataset": "$HOME \u202e\x1b[31m # 'x': \n - y"},
     ],
     ids=str,
 )
@@ -233,6 +241,56 @@ def test_a_gateway_that_never_ends_is_given_up(
         assert 0.3 <= time.monotonic() - before < 5
 
     asyncio.run(serve(tmp_path, ledger(), body, gateway=lambda: drip))
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=9), some, max_size=3),
+    max_leaves=8,
+)
+ODD_ORDER = st.builds(
+    lambda address, changes, lost: {k: v for k, v in bulk_order(address, **changes).items() if k not in lost},
+    st.sampled_from(BULK),
+    st.dictionaries(st.sampled_from(sorted(FITS)), JUNK, max_size=2),
+    st.sets(st.sampled_from(sorted(FITS)), max_size=1),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    slices=st.lists(st.lists(ODD_ORDER | JUNK, max_size=4) | JUNK, max_size=2),
+    whole=JUNK | st.binary(max_size=40),
+)
+def test_whatever_the_lists_are_a_dataset_has_a_place_and_its_checksum_or_nothing(
+    gateway: tuple[dict[str, bytes], str, Store], slices: list[Any], whole: Any
+) -> None:
+    files, url, store = gateway
+    files.clear()
+
+    def add(content: Any) -> str:
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        hasher = FileHasher()
+        hasher.update(data)
+        files[f"/ipfs/{hasher.cid()}"] = data
+        return str(hasher.cid())
+
+    chain = ledger()
+    for root in (add([""] * 4 + [add(one) for one in slices]), add(whole)):
+        chain.change_deal(params=json.dumps({"bulk_cid": root}))
+        for one in bulk.datasets(url, chain, store, describe(chain, TASK)):
+            assert (one.url, one.checksum) in {("", ""), ("/ipfs/Qmd1", CHECKSUM), ("/ipfs/Qmd2", CHECKSUM)}
+            assert one.url == "" or one.name in BULK[:2]
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[dict[str, bytes], str, Store]]:
+    """Files of a gateway by their paths, its URL, and a store without secrets."""
+    folder = tmp_path_factory.mktemp("store")
+    folder.chmod(0o700)
+    store = Store(folder)
+    with serving() as (seen, _):
+        yield seen.files, seen.url, store
+    store.close()
 
 
 def test_no_key_of_a_dataset_is_logged(on_sms: Run, caplog: pytest.LogCaptureFixture) -> None:

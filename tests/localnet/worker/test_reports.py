@@ -68,7 +68,6 @@ def test_a_signed_result_is_taken() -> None:
         (f"/compute/pre/{TASK}/exit-causes", ["cause"], SIGNED, 400),
         (f"/compute/pre/{TASK}/exit-causes", DOWNLOAD, SIGNED, 400),
         (f"/compute/pre/{TASK}/exit-causes", [], SIGNED, 400),
-        (f"/compute/pre/{TASK}/exit-causes", [DOWNLOAD] * 1001, SIGNED, 400),
         (f"/compute/pre/{TASK}/computed", {}, SIGNED, 404),
         (f"/compute/pre/0x{'18' * 32}/exit-causes", [DOWNLOAD], SIGNED, 404),
     ],

@@ -24,7 +24,7 @@ _UNKNOWN = {
     "pre-compute": "PRE_COMPUTE_FAILED_UNKNOWN_ISSUE",
     "post-compute": "POST_COMPUTE_FAILED_UNKNOWN_ISSUE",
 }
-_MOST_TOLD = 10
+_MOST_TOLD = 5
 _EXITS = {2: "EXIT_REPORTING_FAILED", 3: "TASK_ID_MISSING"}
 _EXITS_OF_2021 = {code: f"PRE_COMPUTE_{cause}" for cause, code in CODES_OF_2021.items()}
 _HINTS = {
