@@ -58,13 +58,13 @@ def _of_orders(facts: Facts, rows: Sequence[Row]) -> Iterator[Advice]:
                 "unpaid_bulk", "act",
                 f"order {mark} asks {rlc(use.price)} for a use of dataset {dataset}, and is endless: in bulk it is "
                 "used for nothing, as neither the contract nor the SMS asks for a price there",
-                f"{cancel}, and sign one with a volume below {ENDLESS - 1}", about,
+                f"{cancel}, and sign one with a volume below {ENDLESS - 1}", about, order.hash,
             )  # fmt: skip
         elif use.bulk:
             yield Advice(
                 "bulk_order", "know",
                 f"order {mark} lets dataset {dataset} be used in bulk: the chain does not count how often",
-                f"when that should end, {cancel}", about,
+                f"when that should end, {cancel}", about, order.hash,
             )  # fmt: skip
         if use.app is None and (use.needed or use.secret.key in keyed):
             yield Advice(
