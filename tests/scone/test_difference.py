@@ -335,3 +335,12 @@ def test_any_words_of_outside_are_harmless(one: str, two: str) -> None:
     told += [*found.warnings, *(text for row in found.rows for text in (row.a, row.b) if text)]
     assert all(text == clean(text) for text in told)
     assert difference.compare(b, a).same == found.same
+
+
+def test_a_kept_record_shows_the_same_interpreter_as_one_taken_just_now() -> None:
+    """Its JSON sorts the measured files, the launcher last; an image that is read now has the launcher first."""
+    parts = ("/usr/local/bin/scone", "/usr/bin/python3.11", "/usr/lib/libexpat.so.1")
+    taken = new(interpreter=Interpreter("/usr/local/bin/python3", {path: sha(path) for path in parts}))
+    found = compare(record.read(record.write(taken)), taken)
+    row = next(row for row in found.document()["rows"] if row["name"] == "its SHA-256")
+    assert row == {"name": "its SHA-256", "a": sha(parts[1]), "b": sha(parts[1]), "state": "same"}

@@ -7,6 +7,7 @@ whose part did not change is a warning: that is outside of what is measured.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -182,7 +183,7 @@ def _rows(a: Record, b: Record) -> Iterator[Row]:
     yield _row("base id", *(_digits(one.base.digest or one.base.id) if one.base else None for one in (a, b)))
     yield _row("SCONE", *(one.runtime.scone if one.runtime else None for one in (a, b)))
     yield _row("interpreter", *(one.interpreter.path if one.interpreter else None for one in (a, b)))
-    yield _row("its SHA-256", *(_last_file(one) for one in (a, b)))
+    yield _row("its SHA-256", *(_program(one) for one in (a, b)))
     yield _row("signer", a.signer, b.signer)
     yield _row("files", *(f"{len(one.files):,}" if one.files is not None else None for one in (a, b)))
     yield _row("Dockerfile", *(one.sources.dockerfile if one.sources else None for one in (a, b)))
@@ -193,10 +194,13 @@ def _row(name: str, a: str | None, b: str | None) -> Row:
     return Row(name, a and clean(a), b and clean(b), _state(a, b))
 
 
-def _last_file(record: Record) -> str | None:
-    """The hash of the interpreter itself: the last of the files that are measured for it."""
-    hashes = list(record.interpreter.files.values()) if record.interpreter else []
-    return hashes[-1] if hashes else None
+def _program(record: Record) -> str | None:
+    """The hash of the interpreter itself among all that is measured for it: the file of its name, python3.11."""
+    if record.interpreter is None or not record.interpreter.files:
+        return None
+    name, files = posixpath.basename(record.interpreter.path), record.interpreter.files
+    # By name, not by place: a record that was kept has its files in another order than one taken just now.
+    return files[min(files, key=lambda path: (not posixpath.basename(path).startswith(name), path))]
 
 
 def _digits(value: str | None) -> str | None:
