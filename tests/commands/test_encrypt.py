@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
+import subprocess
+import tarfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -86,3 +89,57 @@ def test_an_archive_opens_into_a_folder_of_its_name(say: Any, tmp_path: Path) ->
     assert opened["code"] == 0 and (tmp_path / opened["output"] / "a.txt").read_text() == "hello"
     assert opened["output"] == "result"
     assert say("decrypt", "result.zip")["output"] == "result-2"
+
+
+def test_what_is_refused_leaves_no_key_behind(say: Any, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    for words, said in (
+        (("--output", "a", "--key-file", "k"), "a is the input file"),
+        (
+            ("--output", str(tmp_path / "nope" / "x"), "--key-file", "k"),
+            f"there is no folder {tmp_path}/nope",
+        ),
+        (("--output", "k", "--key-file", "./k"), "k cannot be the key and the encrypted file"),
+    ):
+        refused = say("encrypt", "a", *words)
+        assert refused["code"] == 2 and refused["error"]["message"] == said
+        assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_a_named_output_is_not_written_over_either(say: Any, tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    assert say("encrypt", "a", "--output", "t.enc")["code"] == 0
+    first = (tmp_path / "t.enc").read_bytes()
+    refused = say("encrypt", "a", "--output", "t.enc")
+    assert refused["code"] == 2 and refused["error"]["message"] == "t.enc is there already"
+    assert "another --output" in refused["error"]["hint"]
+    assert (tmp_path / "t.enc").read_bytes() == first
+
+
+@pytest.mark.parametrize("word", [".", "../my data", "my data/inner"])
+def test_a_folder_is_packed_by_the_command_of_the_hint(
+    say: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    home = tmp_path / "my data"
+    (home / "inner").mkdir(parents=True)
+    (home / "inner" / "a").write_text("x")
+    monkeypatch.chdir(tmp_path if word.startswith("my") else home)
+    hint = say("encrypt", word)["error"]["hint"]
+    command = hint[hint.index("tar ") :]
+    subprocess.run(shlex.split(command), check=True)
+    with tarfile.open(next(tmp_path.rglob("*.tgz"))) as packed:
+        assert packed.getnames()[-1].endswith("inner/a")
+
+
+def test_a_result_without_its_key_names_the_keys_that_lie_there(say: Any, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "T.zip", "w") as archive:
+        archive.writestr("iexec_out.zip.aes", b"x" * 64)
+        archive.writestr("aes-key.rsa", b"x" * 512)
+    refused = say("decrypt", "T.zip")["error"]
+    assert refused["message"].startswith("--key-file is needed: this result is encrypted")
+    assert ".secrets/beneficiary" in refused["hint"]
+    folder = tmp_path / ".secrets" / "beneficiary"
+    folder.mkdir(parents=True)
+    for name in ("0xaa_key", "0xaa_key.pub"):
+        (folder / name).write_text("")
+    assert say("decrypt", "T.zip")["error"]["hint"] == "found here: --key-file .secrets/beneficiary/0xaa_key"

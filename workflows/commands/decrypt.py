@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from workflows.commands.encrypt import ENCRYPTED, KEY, given, required
+from workflows.commands.encrypt import ENCRYPTED, KEY, given, required, target
 from workflows.core.command import Argument, Command, Emit, Result
 from workflows.core.events import Progress
 from workflows.core.failure import Missing
-from workflows.core.files import unused
+from workflows.core.text import clean
 
 # What `encrypt` puts before the ending when the name is taken; the key has none.
 _COUNT = re.compile(r"-\d+$")
@@ -43,20 +44,16 @@ class Decrypt(Command):
 
         (source,) = required(options, "file")
         with reading(source):  # told before what else is missing
-            output = given(options, "output") or unused(_plain(source))
+            output = target(options, source, _plain(source))
 
         def progress(done: int, total: int | None) -> None:
             emit(Progress(task="decrypt", done=done, total=total))
 
-        if output.exists():
-            raise Missing(
-                f"{output} is there already", "give another --output, or move it away", name="exists"
-            )
         if results.kind(source) is None:
             return self._dataset(options, source, output, progress)
         key = None
         if results.kind(source) != "plain":
-            key = _private_key(options)
+            key = _private_key(options, source)
         opened = results.extract(source, output, key, progress=progress)
         return Result(
             {
@@ -73,8 +70,13 @@ class Decrypt(Command):
         from workflows.iexec import dataset
 
         beside = _key(_plain(source))
-        found = given(options, "key_file") or (beside if beside.is_file() else None)
-        key_file = found or required(options, "key_file")[0]
+        key_file = given(options, "key_file") or beside
+        if key_file == beside and not beside.is_file():
+            raise Missing(
+                f"--key-file is needed: the key that {source} was encrypted with",
+                f"beside it there is no {beside.name}; creamtea run keeps keys in .creamtea/keys",
+                name="usage",
+            )
         opened = dataset.decrypt(
             source, output, dataset.read_key(key_file), options["checksum"], progress=progress
         )
@@ -106,11 +108,23 @@ def _key(plain: Path) -> Path:
     return plain.with_name(f"{plain.name}{KEY}")
 
 
-def _private_key(options: Mapping[str, Any]) -> Any:
+def _private_key(options: Mapping[str, Any], source: Path) -> Any:
     from workflows.iexec import keys
     from workflows.iexec.wallet import read_password
+    from workflows.localnet import client
 
-    (key_file,) = required(options, "key_file")
+    key_file = given(options, "key_file")
+    if key_file is None:
+        found = [_named(path) for path in _pairs(source)]
+        here = f"--key-file {found[0]}" if len(found) == 1 else f"one of {', '.join(found)}" if found else ""
+        raise Missing(
+            "--key-file is needed: this result is encrypted, and opens with its beneficiary's private key",
+            f"found here: {here}"
+            if here
+            else "the iexec client keeps it as .secrets/beneficiary/0x…_key, "
+            f"creamtea for the localnet in {client.default_state() / 'beneficiary'}",
+            name="usage",
+        )
     passphrase = None
     if options["passphrase_file"]:
         passphrase = read_password(Path(options["passphrase_file"]))
@@ -122,3 +136,16 @@ def _private_key(options: Mapping[str, Any]) -> Any:
             raise Missing("the private key needs its passphrase", "give --passphrase-file P", name="missing")
         passphrase = getpass.getpass(f"passphrase of {key_file}: ")
     return keys.load_private(key_file, passphrase)
+
+
+def _pairs(source: Path) -> list[Path]:
+    """Private keys of results where the iexec client keeps them: here, or beside the archive."""
+    from workflows.iexec import sdk
+
+    folders = {folder.resolve(): folder / sdk.RESULT_KEYS for folder in (source.parent, Path())}
+    return [path for folder in folders.values() for path in sorted(folder.glob("0x*_key"))]
+
+
+def _named(path: Path) -> str:
+    """A path as a person types it into a shell."""
+    return shlex.quote(clean(str(path)))

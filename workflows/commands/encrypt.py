@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,11 @@ class Encrypt(Command):
     name = "encrypt"
     arguments = (
         Argument("file", "any one file", metavar="FILE"),
-        Argument("--output", "the encrypted file; FILE.enc otherwise, or a free name like it", metavar="F"),
+        Argument(
+            "--output",
+            "the encrypted file, a new one; FILE.enc otherwise, or a free name like it",
+            metavar="F",
+        ),
         Argument(
             "--key-file", "the key, made unless it exists, never overwritten; FILE.key otherwise", metavar="K"
         ),
@@ -31,9 +36,15 @@ class Encrypt(Command):
         from workflows.iexec.streams import reading
 
         (source,) = required(options, "file")
-        with reading(source):  # a key is made only for what can be read
-            output = given(options, "output") or unused(source.with_name(f"{source.name}{ENCRYPTED}"))
+        with reading(source):  # a key is made only for what can be read, and written
+            output = target(options, source, source.with_name(f"{source.name}{ENCRYPTED}"))
             key_file = given(options, "key_file") or source.with_name(f"{source.name}{KEY}")
+            if key_file.resolve() == output.resolve():
+                raise Missing(
+                    f"{output} cannot be the key and the encrypted file",
+                    "give another --output or --key-file",
+                )
+            _writable(output.parent)
             existed = key_file.exists()
         made = dataset.encrypt(
             source,
@@ -62,6 +73,24 @@ class Encrypt(Command):
 def given(options: Mapping[str, Any], name: str) -> Path | None:
     """The path of an option; None when it is not given."""
     return Path(str(options[name])).expanduser() if options.get(name) else None
+
+
+def target(options: Mapping[str, Any], source: Path, otherwise: Path) -> Path:
+    """Where to write: a name that nothing has. Missing says what is in the way."""
+    output = given(options, "output") or unused(otherwise)
+    if source.exists() and output.exists() and output.samefile(source):
+        raise Missing(f"{output} is the input file", "choose another --output", name="exists")
+    if os.path.lexists(output):
+        hint = "give another --output, or move it away; without --output a name is taken that nothing has"
+        raise Missing(f"{output} is there already", hint, name="exists")
+    return output
+
+
+def _writable(folder: Path) -> None:
+    if not folder.is_dir():
+        raise Missing(f"there is no folder {folder}", "make it first, or give another --output")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Missing(f"nothing can be written into {folder}", "give another --output, or see to its mode")
 
 
 def required(options: Mapping[str, Any], *names: str) -> list[Path]:

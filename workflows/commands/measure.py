@@ -29,7 +29,9 @@ class Measure(Command):
         Argument("--map", "show the layout of the enclave's memory too", flag=True),
         Argument("--sigstruct", "compare an enclave or a stream with this SIGSTRUCT", metavar="FILE"),
         Argument("--collateral", "JSON file: gives the TCB status of a quote", metavar="FILE"),
-        Argument("--at", "check a quote for this time instead of now (2026-01-31)", metavar="TIME"),
+        Argument(
+            "--at", "check a quote for this time instead of now, such as 2026-01-31T12:00:00Z", metavar="TIME"
+        ),
     )
 
     def run(self, options: Mapping[str, Any], emit: Emit) -> Result:

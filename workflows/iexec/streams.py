@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import secrets
+import shlex
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -90,9 +91,18 @@ def _regular(path: Path) -> int:
         return handle
     os.close(handle)
     if stat.S_ISDIR(mode):
-        pack = f"tar -czf {path.name}.tgz {path.name}"
-        raise Missing(f"{path} is a folder", f"Pack it into one file first: {pack}")
+        raise Missing(f"{path} is a folder", f"Pack it into one file first: {_packing(path)}")
     raise Missing(f"{path} is not a regular file", "Give the path of a file.")
+
+
+def _packing(folder: Path) -> str:
+    """The command that makes one file of a folder, beside it; `.` and `..` under their own names."""
+    if folder.name in ("", ".."):
+        folder = folder.resolve()
+    if not folder.name:
+        return "of the whole disk, only what is needed"
+    words = ["tar", "-czf", f"{folder}.tgz", "-C", str(folder.parent), folder.name]
+    return shlex.join(word for word in words if folder.parent != Path() or word not in ("-C", "."))
 
 
 def _open(target: Path) -> tuple[int, Path | None]:
@@ -104,5 +114,8 @@ def _open(target: Path) -> tuple[int, Path | None]:
         except OSError as error:
             if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
                 raise
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    except OSError as error:  # of the folder, whose name a person knows, and not of a name of ours
+        raise OSError(error.errno, error.strerror, str(target.parent)) from None
     return handle, Path(name)
