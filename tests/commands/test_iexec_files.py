@@ -221,7 +221,10 @@ def test_a_project_on_a_network_of_ones_own(
     assert public.read_bytes() == pair.public.read_bytes() and not public.with_suffix("").exists()
     assert (out / "ca.pem").read_text() == ca and "ca.pem" in document["files"]
     said = " ".join(document["warnings"])
-    assert "NODE_EXTRA_CA_CERTS=ca.pem" in said and "has a passphrase" in said and "tag mismatch" in said
+    assert "NODE_EXTRA_CA_CERTS=ca.pem" in said and "has a passphrase" in said
+    assert (
+        "Tag mismatch" in said and "creamtea run deploy --form json" in said
+    )  # what the client says, what to do
 
 
 def test_keys_do_not_go_into_the_project(capsys: pytest.CaptureFixture[str], ours: Path) -> None:

@@ -163,7 +163,9 @@ def _documents(
         written.change(sdk.ORDERS, {chain: {kind: order.to_json() for kind, order in orders.items()}})
     if "mrenclave" in about["app"] and not isinstance(about["app"]["mrenclave"], dict):
         written.warnings.append(
-            "the client 8.24.0 refuses orders of an app in the forms 3 and 4: a tag mismatch"
+            "the client 8.24.0 refuses orders of an app in the forms 3 and 4 (Tag mismatch the TEE framework): "
+            "creamtea run deploy --form json registers another app, which it takes, then export again; "
+            "that form carries MRENCLAVE alone, so your files are outside of what is attested"
         )
     written.change(sdk.IEXEC, about)
     written.change(sdk.DEPLOYED, deployed)
@@ -221,6 +223,7 @@ def _network(written: Written, place: Network) -> None:
             )
     else:
         made = export(status, written.folder)
+        written.files += [Path(made[name]).name for name in ("network", "ca") if made[name]]
         written.keys.append(str(Path(made["keystore"]).relative_to(written.folder)))
         how = made["password"] or f"in {made['password_file']}"
         written.warnings.append(f"the localnet's wallet has the password {how}")
