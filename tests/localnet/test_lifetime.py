@@ -20,6 +20,7 @@ from tests.localnet.processes import command, gone, until
 from workflows.core.events import Event, TaskChanged
 from workflows.core.failure import Cancelled, Unavailable
 from workflows.core.step import Cancel
+from workflows.iexec import networks
 from workflows.localnet import client
 
 pytestmark = [pytest.mark.chain, pytest.mark.usefixtures("tools")]
@@ -242,3 +243,65 @@ def test_export_without_a_localnet_is_the_environments_fault(state: Path, tmp_pa
     assert document(export)["error"]["name"] == "localnet"
     assert export.returncode == 3
     assert not (tmp_path / "out").exists()
+
+
+def test_an_exported_network_is_the_same_one_for_another_creamtea(state: Path, tmp_path: Path) -> None:
+    """Without --listen, too: for another user, or another state folder, of this machine."""
+    with client.join(state, lambda _: None) as lease:
+        shown = command("export", str(tmp_path / "out"), "--state", str(state))
+        said, _ = shown.communicate()
+        document = lease.document
+    assert shown.returncode == 0
+    network = networks.load(str(tmp_path / "out" / "network.toml"))
+    assert (network.rpc, network.hub, network.market) == tuple(
+        document[it] for it in ("rpc", "hub", "market")
+    )
+    assert network.sms == {"scone": document["sms"]} and network.workerpool_api == document["workerpool_api"]
+    assert (network.simulated, network.shared, network.own_wallet) == (True, False, False)
+    assert network.root == (state / "keys" / "root.pem").read_text() and network.ca is None
+    out = tmp_path / "out"
+    assert f"cd {out} && iexec wallet show --keystoredir keystore --password localnet" in said.splitlines()
+
+
+def test_a_second_up_says_that_it_runs_and_how_to_leave(state: Path) -> None:
+    ups = []
+    for words in ("it runs until Ctrl+C here", "it ran already (process"):
+        up = command("up", "--state", str(state))
+        ups.append(up)
+        assert up.stderr is not None
+        until(lambda up=up, words=words: words in up.stderr.readline())  # type: ignore[misc]
+    ups[1].send_signal(signal.SIGINT)
+    assert ups[1].wait() == 0 and client.status(state) is not None
+    ups[0].send_signal(signal.SIGINT)
+    assert ups[0].wait() == 0
+
+
+def test_hints_name_the_folder_that_was_meant(tmp_path: Path) -> None:
+    state = tmp_path / "a class"
+    out, _ = command("status", "--state", str(state)).communicate()
+    assert out == f"no localnet is running; creamtea localnet up --state '{state}' starts one\n"
+    _, err = command("export", str(tmp_path / "out"), "--state", str(state)).communicate()
+    assert f"creamtea localnet up --state '{state}' starts one" in err
+    out, _ = command("status", CREAMTEA_LOCALNET=str(state)).communicate()
+    assert out == "no localnet is running; creamtea localnet up starts one\n"
+
+
+def test_one_that_is_stopping_says_so(state: Path) -> None:
+    with client.join(state, quiet) as lease:
+        pid = int(lease.document["pid"])
+    seen = set()
+    while client.holder(state) == pid:
+        seen.add(client.absent(state)["trouble"] if client.look(state) is None else None)
+    assert seen - {None} <= {
+        f"process {pid} has this folder and is stopping; {client.line('down', state)} ends it",
+        None,  # it was gone between the two looks
+    }
+    assert len(seen - {None}) == 1
+
+
+@pytest.mark.parametrize("below", ["", "inner"])
+def test_a_file_is_no_state_folder(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").write_text("")
+    up = command("up", "--state", str(tmp_path / "file" / below))
+    _, err = up.communicate()
+    assert up.returncode == 2 and f"{tmp_path / 'file'} is not a folder" in err

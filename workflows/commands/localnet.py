@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from workflows.core.command import Argument, Command, Emit, Result
+from workflows.core.events import Noted
 from workflows.core.failure import Failed, Missing, Unavailable
 
 
@@ -56,7 +58,7 @@ class Localnet(Command):
         if not document["ready"]:
             raise Unavailable(
                 document["trouble"] or "no localnet is running",
-                "creamtea localnet up starts one",
+                f"{client.line('up', state)} starts one",
                 name="localnet",
             )
         from workflows.localnet.export import export
@@ -64,8 +66,11 @@ class Localnet(Command):
         return Result(export(document, Path(options["folder"]).expanduser().resolve()))
 
     def lines(self, document: Mapping[str, Any]) -> Iterable[str]:
+        from workflows.localnet import client
+
         if document.get("ready") is False:
-            return [document.get("trouble") or "no localnet is running; creamtea localnet up starts one"]
+            start = client.line("up", Path(document["state_dir"]))
+            return [document.get("trouble") or f"no localnet is running; {start} starts one"]
         if "stopped" in document:
             return ["stopped" if document["stopped"] else "no localnet was running"]
         lines = list(
@@ -79,7 +84,7 @@ class Localnet(Command):
         lines += _flat(document.get("public") or {}, "public ")
         for one in document.get("revivals") or ():
             lines.append(f"the chain stopped by itself and went on from block {one['block']} at {one['at']}")
-        return lines
+        return lines + ([_client(document)] if "chain" in document else [])
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -94,6 +99,14 @@ def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield f"{prefix + name:<22} {value}"
 
 
+def _client(document: Mapping[str, Any]) -> str:
+    """A command of the official client that works with what was exported."""
+    folder = shlex.quote(str(Path(document["chain"]).parent))
+    trusted = "NODE_EXTRA_CA_CERTS=$PWD/ca.pem " if document["ca"] else ""
+    password = document["password"] or '"$(cat password)"'
+    return f"cd {folder} && {trusted}iexec wallet show --keystoredir keystore --password {password}"
+
+
 def _up(state: Path, shared: Any, emit: Emit) -> Result:
     """Start the localnet, or find it, and hold it until interrupted; what it tells meanwhile is told."""
     from workflows.localnet import client
@@ -101,6 +114,7 @@ def _up(state: Path, shared: Any, emit: Emit) -> Result:
     def hold() -> int:
         position = (state / client.EVENTS).stat().st_size
         try:
+            emit(told)
             while lease.alive():
                 time.sleep(0.2)
                 position = client.relay(state, position, emit)
@@ -111,15 +125,21 @@ def _up(state: Path, shared: Any, emit: Emit) -> Result:
             raise failure
         return 0
 
+    before = client.status(state)
     lease = client.join(state, emit, words=shared.words if shared else ())
     found = lease.document.get("public") or {}
     if shared and (found.get("listen"), found.get("hosts")) != (shared.listen, list(shared.hosts)):
         lease.close()
         raise Unavailable(
             "a localnet is running in this folder already, and not as asked for",
-            "End it first: creamtea localnet down --state DIR.",
+            f"End it first: {client.line('down', state)}",
             name="localnet",
         )
+    pid = lease.document["pid"]
+    told = Noted(text="it runs until Ctrl+C here; other terminals may use it meanwhile")
+    if before is not None and before["pid"] == pid:
+        text = f"it ran already (process {pid}); this holds it, too"
+        told = Noted(text=text, hint="Ctrl+C lets go; it ends when nobody holds it any more")
     return Result(lease.document, then=hold)
 
 

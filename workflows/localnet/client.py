@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -34,6 +35,7 @@ EVENTS = "start.jsonl"
 LOG = "localnet.log"
 LOCK = "lock"
 ENDED = "ended.json"
+STOPPING = "stopping"
 _PATIENCE = 240.0  # seconds: the first start fetches anvil and deploys PoCo
 
 
@@ -43,6 +45,12 @@ def default_state() -> Path:
 
     chosen = os.environ.get("CREAMTEA_LOCALNET")
     return Path(chosen).expanduser().resolve() if chosen else user_data_path("creamtea") / "localnet"
+
+
+def line(action: str, state: Path) -> str:
+    """What a person types to do this with the localnet of a state folder: `creamtea localnet up`."""
+    other = "" if state == default_state() else f" --state {shlex.quote(str(state))}"
+    return f"creamtea localnet {action}{other}"
 
 
 def status(state: Path) -> dict[str, Any] | None:
@@ -137,7 +145,7 @@ def join(
         if time.monotonic() > deadline:
             raise Unavailable(
                 f"another localnet in {state} neither starts nor stops",
-                f"creamtea localnet down ends it; its log is {state / LOG}",
+                f"{line('down', state)} ends it; its log is {state / LOG}",
                 name="localnet",
             )
         cancel.wait(0.05)
@@ -168,7 +176,7 @@ def _start(
 ) -> None:
     """Start the process, which gets the lock with its number in it, and wait until it is ready."""
     os.ftruncate(lock, 0)
-    for name in (STATUS, EVENTS, ENDED):
+    for name in (STATUS, EVENTS, ENDED, STOPPING):
         (state / name).unlink(missing_ok=True)
     log = os.open(state / LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
@@ -246,19 +254,25 @@ def absent(state: Path) -> dict[str, Any]:
     """The status document where none is ready: all is null but the folder, and what is known of the reason."""
     names = (
         "rpc", "chain_id", "hub", "registries", "rlc", "sms", "cas", "las", "ipfs", "market", "result_proxy",
-        "workerpool", "accounts", "public",
+        "workerpool", "accounts", "public", "task_network",
     )  # fmt: skip
     pid, trouble = holder(state), None
     if pid is not None:
-        trouble = (
-            f"process {pid} has this folder and is not ready: it starts, stops or hangs; "
-            "creamtea localnet down ends it"
-        )
+        doing = "is stopping" if _stopping(state, pid) else "is starting, or hangs"
+        trouble = f"process {pid} has this folder and {doing}; {line('down', state)} ends it"
     elif (failure := ended(state)) is not None:
         trouble = f"{failure.message}. {failure.hint}"
     return {
         "ready": False, "state_dir": str(state), "pid": pid, "trouble": trouble, **dict.fromkeys(names)
     }  # fmt: skip
+
+
+def _stopping(state: Path, pid: int) -> bool:
+    """Whether this process has begun to stop, by its own word."""
+    try:
+        return int((state / STOPPING).read_text()) == pid
+    except (OSError, ValueError):
+        return False
 
 
 def ended(state: Path) -> Unavailable | None:

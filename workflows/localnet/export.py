@@ -1,7 +1,8 @@
-"""What clients need of a running localnet: chain.json for the official `iexec` 8.24.0, and a funded wallet.
+"""What clients need of a running localnet: chain.json for the official `iexec` 8.24.0, network.toml for creamtea
+under another user or on another machine, and a funded wallet.
 
-Of one that others reach also network.toml for their creamtea, the CA of its servers, and for each folder a
-wallet of its own: on such a network a key that everybody knows holds nothing.
+Of one that others reach also the CA of its servers, and for each folder a wallet of its own: on such a network a
+key that everybody knows holds nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from workflows.core.failure import Failed, Missing
 from workflows.core.files import create_private, private_dir, write_atomic
 
 if TYPE_CHECKING:
+    from workflows.iexec.networks import Network
     from workflows.iexec.wallet import Wallet
 
 PASSWORD = "localnet"  # noqa: S105 - of a key that everybody knows
@@ -42,7 +44,7 @@ def export(document: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "chains": {**chains, "localnet": sdk.chain_entry(reached)},
     }
     write_atomic(path, json.dumps(chain, indent=2) + "\n", 0o644)
-    return {"chain": str(path), **_wallet(document, folder), **_description(document, folder)}
+    return {"chain": str(path), **_wallet(document, folder), **_description(document, reached, folder)}
 
 
 def _wallet(document: Mapping[str, Any], folder: Path) -> dict[str, str | None]:
@@ -68,34 +70,33 @@ def _wallet(document: Mapping[str, Any], folder: Path) -> dict[str, str | None]:
     }
 
 
-def _description(document: Mapping[str, Any], folder: Path) -> dict[str, str | None]:
+def _description(document: Mapping[str, Any], reached: Network, folder: Path) -> dict[str, str | None]:
     """Write network.toml, and ca.pem where others have to be told which CA to trust for its servers."""
     import tomlkit
 
-    shared = document.get("public")
-    if not shared:
-        return {"network": None, "ca": None}
+    shared = document.get("public") or {}
     root = (Path(document["state_dir"]) / "keys" / "root.pem").read_text(encoding="ascii")
-    host = str(shared["hosts"][0])
+    host = str(shared["hosts"][0]) if shared else "127.0.0.1"
+    note = "SIMULATED, and shared: no SGX hardware protects anything, and who runs it can read everything."
     table = {
         "title": f"Localnet at {host}",
-        "note": "SIMULATED, and shared: no SGX hardware protects anything, and who runs it can read everything.",
-        "chain_id": document["chain_id"],
+        "note": note if shared else note.replace(", and shared", ""),
+        "chain_id": reached.chain_id,
         "native": True,
         "simulated": True,
-        "shared": True,
-        "rpc": shared["rpc"],
-        "hub": document["hub"],
-        "ipfs_upload": shared["ipfs"]["api"],
-        "ipfs_gateway": shared["ipfs"]["gateway"],
-        "result_proxy": shared["result_proxy"],
-        "market": shared["market"],
-        "workerpool": document["workerpool"],
-        "workerpool_api": shared["workerpool_api"],
+        "shared": bool(shared),
+        "rpc": reached.rpc,
+        "hub": reached.hub,
+        "ipfs_upload": reached.ipfs_upload,
+        "ipfs_gateway": reached.ipfs_gateway,
+        "result_proxy": reached.result_proxy,
+        "market": reached.market,
+        "workerpool": reached.workerpool,
+        "workerpool_api": reached.workerpool_api,
         "registries": dict(document["registries"]),
-        "sms": {"scone": shared["sms"]},
+        "sms": dict(reached.sms),
     }
-    trusted = Path(shared["ca"]).read_text(encoding="ascii") if shared["ca"] else None
+    trusted = Path(shared["ca"]).read_text(encoding="ascii") if shared.get("ca") else None
     pems = {"root": root, **({"ca": trusted} if trusted else {})}
     content = tomlkit.document()
     content.add(

@@ -43,6 +43,11 @@ class Floor:
         self._cancel = Cancel()
         self.tee = TeeServices()
 
+    @property
+    def network(self) -> str | None:
+        """The engine's network on which tasks run, with the names of the services; None while there is none."""
+        return self._relay.network if self._relay is not None and self._relay.alive else None
+
     async def prepare(self, emit: Emit) -> Room:
         """Images, network, relay and LAS; Unavailable when there is no engine. Those of before are removed."""
         await self._clear()

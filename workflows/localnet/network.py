@@ -17,7 +17,7 @@ from aiohttp import web
 from workflows.core.events import Event, Noted, TaskChanged, now
 from workflows.core.failure import Unavailable
 from workflows.core.files import private_dir, write_atomic
-from workflows.localnet import toolchain
+from workflows.localnet import client, toolchain
 from workflows.localnet.cas.client import CasClient
 from workflows.localnet.cas.server import Cas
 from workflows.localnet.chain import Chain
@@ -65,6 +65,7 @@ class Localnet:
         self._door: Door | None = None
         self._ports = Ports(self._state / "ports.json", self._warn)
         self._chain: Chain | None = None
+        self._floor: Floor | None = None
         self.control = Control(lambda: self.status)
         self._running: list[Any] = []
         self._warming: asyncio.Task[None] | None = None
@@ -82,6 +83,7 @@ class Localnet:
             "ready": self.document["ready"] and alive,
             "trouble": None if alive else "its chain is not running; one that stopped is being started again",
             "revivals": chain.revivals if chain is not None else [],
+            "task_network": self._floor.network if self._floor is not None else None,
         }
 
     async def lost(self) -> Unavailable:
@@ -133,7 +135,7 @@ class Localnet:
             self._state, tools, self._emit, port=self._ports["chain"], shared=self._door is not None
         )
         await self._up("chain", "chain with iExec's contracts", chain)
-        cas = Cas(self._state / "cas", pki, key=self._cas_key)
+        cas = Cas(self._state / "cas", pki, enclave_port=self._ports["CAS for enclaves"], key=self._cas_key)
         cas_tls = server_tls(how, pki, self._state / "tls", clients=True) if how else None
         self._place("CAS", cas.api, cas_tls)
         await self._up("cas", "CAS (SIMULATED)", cas)
@@ -188,7 +190,7 @@ class Localnet:
         market.app.middlewares.extend([self._warm_first, self._open_first])
         self._place("market", market)
         await self._up("market", "market", market)
-        self._floor = Floor(
+        self._floor = floor = Floor(
             pki,
             {
                 ("cas", 18765): ("127.0.0.1", cas.enclave_port),
@@ -199,15 +201,17 @@ class Localnet:
             },
             self._fell,
         )
-        self._running.insert(0, self._floor)
+        self._running.insert(0, floor)
         self._running.append(self._opening)
         rpc = Rpc(lambda: chain.rpc)
         if self._door:
             self._place("rpc", rpc)
             await self._up("rpc", "chain for other machines", rpc)
+        self.control.port = self._ports["control"]
         await self._up("control", "control", self.control)
         self._ports["chain"] = int(chain.rpc.rpartition(":")[2])
-        every = {**servers, "CAS": cas.api, "worker": worker.api, "market": market}
+        self._ports["CAS for enclaves"] = cas.enclave_port
+        every = {**servers, "CAS": cas.api, "worker": worker.api, "market": market, "control": self.control}
         if self._door:
             every["rpc"] = rpc
         for name, server in every.items():
@@ -298,6 +302,7 @@ class Localnet:
         return request.path in _SELLING or request.path.startswith("/tasks/")
 
     async def _open(self, emit: Emit) -> None:
+        assert self._floor is not None  # noqa: S101 - it is there before anybody is answered
         room = await self._floor.prepare(emit)
         self._sms.tee = self._floor.tee
         await self._worker.begin(room)
@@ -333,6 +338,8 @@ class Localnet:
         """Stop all, last started first, whatever one of them says; the state stays."""
         if self._told:  # the file of another one, whose state we could not have, stays
             (self._state / "status.json").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # a full disk
+            write_atomic(self._state / client.STOPPING, f"{os.getpid()}\n")
         if self._mending is not None:
             self._mending.cancel()
         async with contextlib.AsyncExitStack() as stack:

@@ -168,9 +168,16 @@ class HttpService:
 
 
 async def _listen(runner: web.AppRunner, address: str, port: int, tls: ssl.SSLContext | None) -> int:
+    sock = bound(address, port)
+    await web.SockSite(runner, sock, ssl_context=tls).start()
+    return int(sock.getsockname()[1])
+
+
+def bound(address: str, port: int) -> socket.socket:
+    """A listening socket at the wished port, at another one when it is taken. Unavailable: not at this address."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        sock = socket.create_server((address, port), family=family)
+        return socket.create_server((address, port), family=family)
     except OSError as error:
         if not port or error.errno != errno.EADDRINUSE:
             raise Unavailable(
@@ -178,6 +185,4 @@ async def _listen(runner: web.AppRunner, address: str, port: int, tls: ssl.SSLCo
                 "Give --listen an address that this machine has.",
                 name="listen",
             ) from None
-        sock = socket.create_server((address, 0), family=family)
-    await web.SockSite(runner, sock, ssl_context=tls).start()
-    return int(sock.getsockname()[1])
+        return socket.create_server((address, 0), family=family)

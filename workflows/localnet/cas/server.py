@@ -19,7 +19,7 @@ from workflows.core.text import clean
 from workflows.localnet.cas import tls
 from workflows.localnet.cas.attestation import AttestationFailed, attest
 from workflows.localnet.cas.store import Refused, SessionStore
-from workflows.localnet.service import LOOPBACK, Handler, HttpService, read_body
+from workflows.localnet.service import LOOPBACK, Handler, HttpService, bound, read_body
 from workflows.scone.session_model import MAX_SIZE, SessionError
 from workflows.sgx.pki import Pki
 from workflows.sgx.quote import verify
@@ -35,7 +35,7 @@ class Cas:
     """`directory` is `<state>/cas`; quotes must chain to the root of `pki`.
 
     `api` is the client API; `enclave_port` the port of the enclave API, both on loopback. `key`: that of what is
-    stored, which is in a file of the directory when none is given.
+    stored, which is in a file of the directory when none is given. Ports are wishes, as those of `HttpService`.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Cas:
         """Start both servers."""
         await self.api.start()
         self._enclaves = await asyncio.start_server(
-            self._serve, LOOPBACK, self.enclave_port, ssl=self._enclave_tls, limit=_MAX_LINE
+            self._serve, sock=bound(LOOPBACK, self.enclave_port), ssl=self._enclave_tls, limit=_MAX_LINE
         )
         self.enclave_port = self._enclaves.sockets[0].getsockname()[1]
 
