@@ -210,8 +210,8 @@ class Localnet:
         self.control.port = self._ports["control"]
         await self._up("control", "control", self.control)
         self._ports["chain"] = int(chain.rpc.rpartition(":")[2])
-        self._ports["CAS for enclaves"] = cas.enclave_port
-        every = {**servers, "CAS": cas.api, "worker": worker.api, "market": market, "control": self.control}
+        self._ports["CAS for enclaves"], self._ports["control"] = cas.enclave_port, self.control.port
+        every = {**servers, "CAS": cas.api, "worker": worker.api, "market": market}
         if self._door:
             every["rpc"] = rpc
         for name, server in every.items():
@@ -336,10 +336,10 @@ class Localnet:
 
     async def stop(self) -> None:
         """Stop all, last started first, whatever one of them says; the state stays."""
-        if self._told:  # the file of another one, whose state we could not have, stays
-            (self._state / "status.json").unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # a full disk
             write_atomic(self._state / client.STOPPING, f"{os.getpid()}\n")
+        if self._told:  # the file of another one, whose state we could not have, stays
+            (self._state / "status.json").unlink(missing_ok=True)
         if self._mending is not None:
             self._mending.cancel()
         async with contextlib.AsyncExitStack() as stack:
