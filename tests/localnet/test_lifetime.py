@@ -304,4 +304,4 @@ def test_a_file_is_no_state_folder(tmp_path: Path, below: str) -> None:
     (tmp_path / "file").write_text("")
     up = command("up", "--state", str(tmp_path / "file" / below))
     _, err = up.communicate()
-    assert up.returncode == 2 and f"{tmp_path / 'file'} is not a folder" in err
+    assert up.returncode == 2 and f"{tmp_path / 'file' / below} is not a folder" in err

@@ -17,17 +17,10 @@ _MOST_NAMES = 2000  # in a folder, among which a misspelt name is looked for
 
 
 def private_dir(path: Path) -> Path:
-    """The directory, made if needed with those above it, mode 0700 whatever the umask.
-
-    Missing: a file is in the way.
-    """
+    """The directory, made if needed with those above it, mode 0700 whatever the umask."""
     if not path.parent.exists():
         private_dir(path.parent)
-    try:
-        path.mkdir(exist_ok=True)
-    except (FileExistsError, NotADirectoryError):
-        what = path if os.path.lexists(path) else path.parent
-        raise Missing(f"{what} is not a folder", "move it away, or name another folder") from None
+    path.mkdir(exist_ok=True)
     path.chmod(0o700)
     return path
 

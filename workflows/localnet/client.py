@@ -25,7 +25,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from workflows.core.events import Event, from_json
-from workflows.core.failure import Unavailable
+from workflows.core.failure import Missing, Unavailable
 from workflows.core.files import private_dir
 from workflows.core.step import Cancel
 from workflows.localnet.process import runs
@@ -154,7 +154,7 @@ def join(
 @contextlib.contextmanager
 def _alone(state: Path) -> Iterator[int | None]:
     """The lock of a state folder, None while a localnet has it: while it starts, runs and stops."""
-    handle = os.open(private_dir(state) / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = os.open(_folder(state) / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -164,6 +164,16 @@ def _alone(state: Path) -> Iterator[int | None]:
             yield handle
     finally:
         os.close(handle)
+
+
+def _folder(state: Path) -> Path:
+    try:
+        return private_dir(state)
+    except (FileExistsError, NotADirectoryError):
+        raise Missing(
+            f"the localnet keeps its state in a folder, and {state} is not a folder",
+            "Give --state another one, or move the file away.",
+        ) from None
 
 
 def _start(
