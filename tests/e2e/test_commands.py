@@ -137,6 +137,9 @@ def test_encrypt_and_decrypt(house: House, tmp_path: Path) -> None:
     assert len(key) == 32 and stat.S_IMODE((tmp_path / "table.key").stat().st_mode) == 0o600
     opener = Cipher(algorithms.AES(key), modes.CBC(sealed[:16])).decryptor()
     assert (opener.update(sealed[16:]) + opener.finalize()).startswith(plain.read_bytes())
+    refused = house.creamtea(*words)  # what is there is not written over
+    assert (refused.code, refused.document()["error"]["name"]) == (2, "exists")
+    (tmp_path / "table.enc").unlink()
     again = house.creamtea(*words).document()
     assert again["key_made"] is False and base64.b64decode((tmp_path / "table.key").read_text()) == key
     ended = house.creamtea(
