@@ -35,6 +35,8 @@ KEYS: dict[str, tuple[Any, list[str]]] = {
     "public": (recorded, ["up", *["down"] * 9]),
     "file": (recorded, ["e", "p"]),
     "confirm": (recorded, ["e", "p", *"pin.txt", "enter"]),
+    "no_file": (recorded, ["e", "p", *"pni.txt", "enter"]),
+    "bad_name": (recorded, ["a", "down", "down", "enter", *"a b", "enter"]),
     "kinds": (recorded, ["a"]),
     "cancel": (recorded, ["o"]),
     "accept": (recorded, ["i", "up"]),
@@ -43,6 +45,14 @@ KEYS: dict[str, tuple[Any, list[str]]] = {
     "help": (recorded, ["question_mark"]),
 }
 SHOTS = [*((name, SMALL) for name in KEYS), ("matrix", WIDE), ("confirm", WIDE), ("matrix", NARROW)]
+
+
+@pytest.fixture(autouse=True)
+def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the keys name as a file is there, where the screen looks for it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("pin.txt", "-f", "-", "f"):
+        Path(name).write_text("1234\n")
 
 
 @pytest.mark.parametrize(("name", "size"), SHOTS, ids=[f"{name}-{size[0]}x{size[1]}" for name, size in SHOTS])
@@ -133,6 +143,76 @@ def test_a_name_is_asked_for_before_the_file_and_neither_is_an_option(
         name,
         told,
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "told"), [("a b", "a name has 1 to 64 of A–Z a–z 0–9 - _"), ("", "has a name: 1 to 64 of")]
+)
+def test_a_name_that_will_not_do_is_told_beside_it_and_mended_there(name: str, told: str) -> None:
+    command = Replayed(recorded())
+
+    async def body(pilot: Pilot[int], screen: SecretsScreen) -> None:
+        await pilot.press("a", "down", "down", "enter")
+        await quiet(pilot)
+        await pilot.press(*name, "enter")
+        await quiet(pilot)
+        assert "✗ a" in drawn(pilot) and told in " ".join(drawn(pilot).split()) and "--" not in drawn(pilot)
+        assert screen.query_one(Input).value == name and screen.query_one(Question).has_focus_within
+        await pilot.press("x")
+        await quiet(pilot)
+        assert told not in drawn(pilot), "it was told of what stood there before"
+        await pilot.press(*["backspace"] * 9, *"pin", "enter")
+        await quiet(pilot)
+        assert "holds the requester secret pin" in drawn(pilot)
+
+    play(app(command), body)
+    assert [one["action"] for one in command.asked_for] == ["audit"], "nothing was begun for a wrong name"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("pni.txt", None, "there is no file pni.txt; did you mean pin.txt?"),
+        ("~no-such-user/x", None, "there is no file ~no-such-user/x"),
+        ("empty", b"", "empty holds nothing"),
+        ("bytes", b"\xff\xfe", "bytes is not UTF-8 text"),
+    ],
+)
+def test_a_file_that_will_not_do_is_told_beside_it(
+    name: str, content: bytes | None, told: str, tmp_path: Path
+) -> None:
+    command = Replayed(recorded())
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+
+    async def body(pilot: Pilot[int], screen: SecretsScreen) -> None:
+        await pilot.press("e", "p", *name, "enter")
+        await quiet(pilot)
+        assert f"✗ {told}" in drawn(pilot) and screen.query_one(Input).value == name
+        await pilot.press(*["backspace"] * len(name), *"pin.txt", "enter")
+        await quiet(pilot)
+        assert "for ever" in shown(screen) and "✗ there" not in drawn(pilot)
+
+    play(app(command), body)
+    assert [one["from"] for one in command.asked_for[1:]] == ["pin.txt"]
+
+
+def test_a_typed_value_that_no_sms_takes_is_told_at_once_and_not_shown() -> None:
+    command = Replayed(recorded())
+
+    async def body(pilot: Pilot[int], screen: SecretsScreen) -> None:
+        await pilot.press("e", "p", "enter")
+        await quiet(pilot)
+        await pilot.press("enter")
+        await quiet(pilot)
+        assert "✗" in drawn(pilot) and screen.query_one(Input).password
+        await pilot.press(*"hunter2", "enter")
+        await quiet(pilot)
+        await pilot.press("n")
+        await quiet(pilot)
+
+    play(app(command), body)
+    assert command.answers == ["hunter2", False]
 
 
 def test_a_value_is_typed_without_a_trace_on_the_screen() -> None:

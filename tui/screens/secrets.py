@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -30,6 +31,7 @@ from workflows.core.command import Result
 from workflows.core.events import Asked, Noted, TaskChanged
 from workflows.core.failure import Cancelled, Failed
 from workflows.core.fields import Choice
+from workflows.core.files import existing
 from workflows.core.text import clean, shorten
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ class SecretsScreen(Screen[None]):
         self._errand: Errand | None = None
         self._want: AnswerWanted | None = None
         self._then: Callable[[Any], None] | None = None
+        self._kind = ""  # of what is pushed
         self._told: list[Said] = []
         self._wanted_row: tuple[Any, ...] = ()
         self._failure: Failed | None = None
@@ -294,6 +297,9 @@ class SecretsScreen(Screen[None]):
 
     def _named(self, kind: Kind) -> None:
         """Ask for the name of what is pushed, where it has one of its own; then for its value."""
+        from workflows.iexec.ids import ZERO_ADDRESS
+        from workflows.iexec.secrets.kinds import secret
+
         words = ["push", kind.id]
         if kind.name is not None:
             self._source(words, kind.id, kind.title, kept=False)
@@ -303,8 +309,11 @@ class SecretsScreen(Screen[None]):
             name = str(answer).strip()
             self._source([*words, f"--name={name}"], kind.id, f"{kind.title} {name}", kept=False)
 
-        question = f"Name of the {kind.title}, 1 to 64 of 0-9 A-Z a-z _ -"
-        self._ask(Question(Asked(field="name", question=question, kind="text"), work="push"), named)
+        def check(typed: str) -> None:
+            secret(kind, ZERO_ADDRESS, typed.strip())
+
+        asked = Asked(field="name", question=f"Name of the {kind.title}", kind="text")
+        self._ask(Question(asked, work="push", check=check), named)
 
     def action_cancel_order(self) -> None:
         """Choose which order to cancel."""
@@ -323,18 +332,27 @@ class SecretsScreen(Screen[None]):
 
     def _source(self, words: Sequence[str], kind: str, title: str, *, kept: bool) -> None:
         """Ask for the file with the value, unless it is known where that is; then push."""
-        self._told, self._failure = [], None
+        self._told, self._failure, self._kind = [], None, kind
         if kind == "result-key" or (kind == "dataset-key" and kept):
             self._begin(words)
             return
 
         def found(answer: Any) -> None:
-            file = str(answer).strip()
-            file = "./-" if file == "-" else file  # the standard input is the screen's
+            file = _file(answer)
             self._begin([*words, f"--from={file}"] if file else words)
 
+        def check(typed: str) -> None:
+            from workflows.commands import pushing
+            from workflows.iexec.secrets.kinds import KINDS
+
+            if file := _file(typed):
+                existing(os.path.expanduser(file))
+                pushing.given(KINDS[kind], file)
+
         question = f"File that holds the {clean(title)}; leave it empty to type the value, which is not shown"
-        self._ask(Question(Asked(field="from", question=question, kind="text"), work="push"), found)
+        self._ask(
+            Question(Asked(field="from", question=question, kind="text"), work="push", check=check), found
+        )
 
     def _choose(self, choices: Sequence[Choice], marked: str, then: Callable[[str], None]) -> None:
         self._failure = None
@@ -376,7 +394,13 @@ class SecretsScreen(Screen[None]):
             self._want = None
             want.reply(value)
 
-        self._ask(Question(want.asked, work="push"), reply)
+        def check(typed: str) -> None:
+            from workflows.iexec.secrets import kinds, values
+
+            if want.asked.field == "value":
+                values.checked(kinds.KINDS[self._kind], typed)
+
+        self._ask(Question(want.asked, work="push", check=check), reply)
 
     @on(Question.Answered)
     def _answered(self, message: Question.Answered) -> None:
@@ -414,3 +438,9 @@ class SecretsScreen(Screen[None]):
         """What this shows, and all keys."""
         command = "creamtea secrets audit\ncreamtea secrets push KIND --from FILE"
         self.app.push_screen(Why("Who can read which secret", _ABOUT, command, SECRETS))
+
+
+def _file(typed: str) -> str:
+    """The file that was meant; the standard input is the screen's, so `-` is a file's name."""
+    file = typed.strip()
+    return "./-" if file == "-" else file

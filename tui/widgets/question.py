@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from rich.cells import cell_len
@@ -24,7 +25,7 @@ from tui.widgets.options import Options
 from tui.widgets.prose import Prose, Said
 from tui.widgets.still import StillArea, StillInput
 from workflows.core.events import Asked
-from workflows.core.failure import Cancelled
+from workflows.core.failure import Cancelled, Failed
 from workflows.core.fields import Choice
 from workflows.core.text import clean
 
@@ -62,7 +63,10 @@ class Editor(StillArea):
 
 
 class Question(Vertical):
-    """Posts `Answered`; y and n answer a confirmation, Enter sends a text, ctrl+r a document."""
+    """Posts `Answered`; y and n answer a confirmation, Enter sends a text, ctrl+r a document.
+
+    `check` raises Failed or ValueError for a text that will not do: the question stays, with what was typed.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "refuse", "no"),
@@ -76,8 +80,11 @@ class Question(Vertical):
             super().__init__()
             self.value = value
 
-    def __init__(self, asked: Asked, *, work: str = "step") -> None:
+    def __init__(
+        self, asked: Asked, *, work: str = "step", check: Callable[[str], object] | None = None
+    ) -> None:
         super().__init__(classes=f"question -{asked.kind}")
+        self._check = check
         self._work = work
         self.ready = False  # whether the cursor has been in the answer
         self.kind = asked.kind
@@ -99,6 +106,7 @@ class Question(Vertical):
         else:
             default = "" if self.kind == "secret" else clean(self._default)
             yield StillInput(default, password=self.kind == "secret")
+            yield Prose(id="problem")
         yield Line(classes="form-hint")
 
     def on_mount(self) -> None:
@@ -126,7 +134,23 @@ class Question(Vertical):
         if self.kind == "document":
             self.post_message(self.Answered(self.query_one(TextArea).text))
         elif self.kind != "confirm":
-            self.post_message(self.Answered(self.query_one(Input).value))
+            typed = self.query_one(Input).value
+            if not (problem := self._wrong(typed)):
+                self.post_message(self.Answered(typed))
+            self._say(problem)
+
+    def _wrong(self, typed: str) -> str:
+        """What is wrong with it; empty when nothing is."""
+        try:
+            if self._check is not None:
+                self._check(typed)
+        except (Failed, ValueError) as error:
+            return prose(str(error))
+        return ""
+
+    def _say(self, problem: str) -> None:
+        said = [Said(problem, "✗", "$error bold", "$error")] if problem else []
+        self.query_one("#problem", Prose).show(said)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return {"refuse": self.kind == "confirm", "stop": self.kind not in ("confirm", "document")}.get(
@@ -154,6 +178,10 @@ class Question(Vertical):
     @on(Options.Moved)
     def _moved(self, event: Options.Moved) -> None:
         event.stop()
+
+    @on(Input.Changed)
+    def _changed(self) -> None:
+        self._say("")  # it was told of what stood there before
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:

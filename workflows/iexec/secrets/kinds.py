@@ -129,8 +129,10 @@ def secret(kind: Kind, owner: str, name: str | None = None) -> Secret:
         return Secret(kind, address, kind.name)
     if not name or not SECRET_NAME.match(name):
         raise Missing(
-            f"{name!r:.80} cannot be the name of a secret" if name else f"a {kind.title} has a name",
-            "give --name: 1 to 64 of the characters 0-9 A-Z a-z _ -",
+            f"a name has 1 to 64 of A–Z a–z 0–9 - _, and {name!r:.80} has not"
+            if name
+            else f"a {kind.title} has a name: 1 to 64 of A–Z a–z 0–9 - _",
+            "give --name NAME",
             name="bad_secret_name",
         )
     if kind.slot == "web2" and name.lower() in _RESERVED:
