@@ -16,6 +16,7 @@ from tui.feed import Item
 from tui.screens.wizard import Wizard
 from tui.widgets.form import Form
 from tui.widgets.keys import Keys
+from tui.widgets.log_pane import LogPane
 from tui.widgets.options import Options
 from tui.widgets.prose import Prose, Said
 from tui.widgets.question import Question
@@ -607,6 +608,36 @@ def test_panes_are_gone_through_and_tiled_where_there_is_room() -> None:
         assert len([tile for tile in screen.query("Tile") if tile.display]) == 1
 
     play(app(states()["build_running"]()), body)
+
+
+def test_tiles_of_what_is_over_take_no_more_room_than_they_have_lines() -> None:
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        screen.view.look("watch")
+        screen.redraw()
+        await settled(pilot)
+        await pilot.press("t")
+        await settled(pilot)
+        tiles = [tile for tile in screen.query("Tile") if tile.display]
+        assert len(tiles) >= 2
+        assert str(screen.query_one(Tasks).render()).count("\n") >= 4, "the tasks have what the lines leave"
+        for tile in tiles:
+            pane = tile.query_one(LogPane)
+            assert pane.size.height <= max(len(pane.ring), len(tiles)), "no blank lines"
+
+    play(app(states()["ended"]()), body)
+
+
+def test_tiles_without_room_say_how_there_is_some() -> None:
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        await pilot.press("t")
+        await settled(pilot)
+        assert len([tile for tile in screen.query("Tile") if tile.display]) == 1
+        assert [note.message for note in pilot.app._notifications if "z gives" in note.message]
+        await pilot.press("z")
+        await settled(pilot)
+        assert len([tile for tile in screen.query("Tile") if tile.display]) == 2
+
+    play(app(states()["build_running"]()), body, (80, 17))
 
 
 def test_a_question_says_when_there_is_more_to_read_before_the_answer() -> None:

@@ -346,7 +346,7 @@ class SecretsScreen(Screen[None]):
             from workflows.iexec.secrets.kinds import KINDS
 
             if file := _file(typed):
-                existing(os.path.expanduser(file))
+                existing(os.path.expanduser(file))  # noqa: PTH111 - leaves alone whom it does not know
                 pushing.given(KINDS[kind], file)
 
         question = f"File that holds the {clean(title)}; leave it empty to type the value, which is not shown"

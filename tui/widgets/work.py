@@ -14,7 +14,7 @@ from textual.message import Message
 from tui.model import StepView, TaskView
 from tui.widgets.line import Line
 from tui.widgets.log_pane import LogPane
-from tui.widgets.panes import Panes, fitting
+from tui.widgets.panes import Panes, fitting, least, whole
 from tui.widgets.prose import Prose, Said
 from tui.widgets.tasks import Tasks
 from workflows.core.events import Asked
@@ -116,14 +116,7 @@ class Work(Vertical):
             rows = min(len(step.rows), max(3, room - wanted))
             notes_rows = room - rows
         else:
-            least = _ENOUGH if step.state in ("running", "failed", "cancelled") else _ENOUGH - 3
-            if self._tiled and fitting(width, least) < min(len(step.speaking), 2):
-                least = 2 * _ENOUGH
-            rows = min(len(step.rows), max(3, min(room // 2, room - least - min(wanted, 3))))
-            few = 0 if step.state == "failed" or room < _ENOUGH else 3
-            most = room // 4 if step.state == "running" else room
-            notes_rows = min(wanted, max(few, min(most, room - least - rows)))
-            shown = self._panes(step, width, room - rows - notes_rows)
+            rows, notes_rows, shown = self._share(step, width, room, wanted)
         self.query_one(Tasks).show(step, shown[0].id if len(shown) == 1 else None, rows, self._now)
         scroll = self.query_one("#notes-scroll")
         scroll.display = wanted > 0 and notes_rows > 0
@@ -134,12 +127,28 @@ class Work(Vertical):
         self._lines_rows = room - rows - notes_rows if shown else 0
         panes.show(shown, width, self._lines_rows)
 
+    def _share(self, step: StepView, width: int, room: int, wanted: int) -> tuple[int, int, list[TaskView]]:
+        """The rows of the tasks and of the notes, which want so many, and whose lines have the rest."""
+        enough = _ENOUGH if step.state in ("running", "failed", "cancelled") else _ENOUGH - 3
+        few, notes_few = 3, 0 if step.state == "failed" or room < _ENOUGH else 3
+        if self._tiled and (two := least(step.speaking[-2:], width)) <= room:  # who asked for tiles gets two
+            enough, few = two, min(few, room - two)
+        rows = min(len(step.rows), max(few, min(room // 2, room - enough - min(wanted, 3))))
+        if self._tiled:
+            notes_few = max(0, min(notes_few, room - enough - rows))
+        most = room // 4 if step.state == "running" else room
+        notes_rows = min(wanted, max(notes_few, min(most, room - enough - rows)))
+        shown = self._panes(step, width, room - rows - notes_rows)
+        spare = max(0, room - rows - notes_rows - whole(shown, width))  # no use to lines
+        more = min(spare, len(step.rows) - rows)
+        return rows + more, min(wanted, notes_rows + spare - more), shown
+
     def _panes(self, step: StepView, width: int, height: int) -> list[TaskView]:
         """Whose lines are shown: the chosen task's, or those of several side by side."""
         running = [task for task in step.speaking if task.state == "running"]
         several = {None: running if self._chosen is None else [], True: step.speaking, False: []}[self._tiled]
-        most = fitting(width, height)
-        if len(several) > 1 and most > 1:
+        most = fitting(several, width, height)
+        if most > 1:
             return several[-most:]
         chosen = step.tasks.get(self._chosen or "") or step.loudest()
         return [chosen] if chosen is not None else []
@@ -171,17 +180,18 @@ class Work(Vertical):
 
     @property
     def can_tile(self) -> bool:
-        """Whether two tasks speak and have room."""
-        step = self._step
-        return (
-            step is not None and len(step.speaking) > 1 and fitting(self.size.width, self.size.height - 4) > 1
-        )
+        """Whether two tasks speak and have room, at least on the whole screen."""
+        return self._step is not None and fitting(self._step.speaking, self.size.width, self.size.height) > 1
 
     def toggle_tiles(self) -> None:
         """Several panes or one."""
         self._tiled = not self.query_one("#tile-1").display
         self._chosen = None
         self.draw()
+        if self._tiled and not self.query_one("#tile-1").display:
+            self.notify(
+                "there is no room for several panes here: z gives them the whole screen", markup=False
+            )
 
     def can_scroll(self, where: str) -> bool:
         """Whether there is more in that direction."""
