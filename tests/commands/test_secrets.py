@@ -28,6 +28,7 @@ from workflows.cli import main
 from workflows.cli.command import parse
 from workflows.cli.program import commands
 from workflows.commands.secrets import Secrets
+from workflows.core.events import Event, TaskChanged
 from workflows.core.journal import FOLDER
 from workflows.core.manifest import Manifest
 from workflows.core.text import shorten
@@ -459,7 +460,13 @@ def test_who_leaves_while_the_localnet_starts_does_not_hold_it(
         return leases[-1]
 
     monkeypatch.setattr(client, "join", left)
-    assert command.run(parse(command, ["audit", "--project", str(project)]), print).exit_code == 0
+    told: list[Event] = []
+    assert command.run(parse(command, ["audit", "--project", str(project)]), told.append).exit_code == 0
+    tasks = [(event.task, event.state) for event in told if isinstance(event, TaskChanged)]
+    assert tasks[0] == ("localnet", "running") and tasks[-1] == ("localnet", "done"), (
+        "who waits is told for what"
+    )
+    assert ("chain", "running") in tasks
     assert leases and not any(lease.alive() for lease in leases)
     client.stop(state)
 
@@ -573,7 +580,7 @@ def test_standard_input_that_is_closed(town: Town, monkeypatch: pytest.MonkeyPat
         (["check"], "which kind"), (["push"], "which kind"), (["check", "bogus"], "no kind of secret"),
         (["cancel"], "which order"), (["accept"], "which warning"), (["list", "bogus"], "takes no"),
         (["audit", "dataset-key"], "takes no"), (["check", "app-secret", "--name", "x"], "no name of its own"),
-        (["check", "requester-secret", "--name", "../x"], "cannot be the name"),
+        (["check", "requester-secret", "--name", "../x"], "a name has 1 to 64"),
     ],
     ids=lambda words: " ".join(words) if isinstance(words, list) else "",
 )  # fmt: skip

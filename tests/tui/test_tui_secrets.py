@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from tui.widgets.matrix import Matrix
 from tui.widgets.options import Options
 from tui.widgets.prose import Prose
 from tui.widgets.question import Question
+from workflows.core.command import Result
+from workflows.core.events import Event, TaskChanged
 from workflows.localnet.chain import Chain
 
 SMALL, WIDE, NARROW = (80, 24), (120, 40), (60, 20)
@@ -346,6 +349,66 @@ def test_what_is_set_for_ever_offers_no_push_and_what_is_not_known_neither() -> 
         assert not screen.check_action("push", ())
 
     play(app(Replayed(document)), body)
+
+
+def told_below(pilot: Pilot[int]) -> str:
+    return "\n".join(note.message for note in pilot.app._notifications)
+
+
+def test_a_key_that_does_nothing_says_why() -> None:
+    document = recorded()
+    document["rows"][1]["state"] = "unknown"
+
+    async def body(pilot: Pilot[int], screen: SecretsScreen) -> None:
+        await pilot.press("p")
+        assert "is set" in told_below(pilot) and "never: another key needs another dataset" in told_below(
+            pilot
+        )
+        await pilot.press("down", "p")
+        assert "did not say" in told_below(pilot)
+        await pilot.press(*["down"] * 4, "p", "o")
+        assert "FSPF key is public" in told_below(pilot) and "no order" in told_below(pilot)
+        assert not screen.query(Question)
+
+    play(app(Replayed(document)), body)
+
+
+class Starting(Replayed):
+    """Says what starts, and goes on when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__(recorded())
+        self.go_on = threading.Event()
+
+    def work(self, options: Mapping[str, Any]) -> Generator[Event, Any, Result]:
+        for task, title in (("localnet", "start the localnet"), ("chain", "chain with iExec's contracts")):
+            yield TaskChanged(task=task, title=title, state="running")
+        self.go_on.wait(20)
+        for task in ("chain", "localnet"):
+            yield TaskChanged(task=task, title="", state="done")
+        return (yield from super().work(options))
+
+
+def test_while_the_localnet_starts_the_screen_says_so_and_so_does_every_key() -> None:
+    command = Starting()
+
+    async def main() -> None:
+        async with app(command).run_test(size=SMALL) as pilot:
+            for _ in range(200):
+                await pilot.pause(0.01)
+                if "the localnet is starting: chain with iExec's contracts…" in drawn(pilot):
+                    break
+            else:
+                raise AssertionError(drawn(pilot))
+            await pilot.press("a")
+            assert "not yet: the localnet is starting: chain" in told_below(pilot)
+            command.go_on.set()
+            await quiet(pilot)
+            assert "starting" not in drawn(pilot).replace(told_below(pilot), "") and "dataset key" in drawn(
+                pilot
+            )
+
+    asyncio.run(main())
 
 
 def test_states_are_told_by_signs_and_words_too() -> None:

@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.events import Key
 from textual.screen import Screen
 
 from tui.actions import SECRETS
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from workflows.iexec.secrets.kinds import Kind
 
 _PLACE = ("kind", "owner", "name", "sms")  # what tells rows apart
+_TOLD = ("push", "cancel")  # tasks of which it is worth reading that they are over
 _NONE = Choice("", "none of them", "leave all as it is")
 _ABOUT = """\
 A secret lies in the Secret Management Service (SMS) of a network and leaves it only for an attested enclave of a task
@@ -83,6 +85,7 @@ class SecretsScreen(Screen[None]):
         self._then: Callable[[Any], None] | None = None
         self._kind = ""  # of what is pushed
         self._told: list[Said] = []
+        self._doing: dict[str, str] = {}  # tasks that run, by their names: their titles
         self._wanted_row: tuple[Any, ...] = ()
         self._failure: Failed | None = None
 
@@ -118,6 +121,7 @@ class SecretsScreen(Screen[None]):
         from workflows.cli.command import parse
 
         options = parse(self._command, [*self._words, *words])  # the last one counts
+        self._doing = {}
         self._errand = Errand(self._command, options, self.post_message)
         self._errand.start()
         self._draw()
@@ -129,8 +133,12 @@ class SecretsScreen(Screen[None]):
             mark = "!" if event.level == "warning" else "·"
             style = "$warning bold" if event.level == "warning" else "$foreground-muted"
             self._told.append(Said(event.text, mark, style, hint=event.hint or ""))
-        elif isinstance(event, TaskChanged) and event.state in ("done", "failed"):
-            self._told.append(Said(event.title, TASKS[event.state], "$success"))
+        elif isinstance(event, TaskChanged):
+            self._doing.pop(event.task, None)
+            if event.state == "running":
+                self._doing[event.task] = event.title
+            elif event.state in ("done", "failed") and event.task in _TOLD:
+                self._told.append(Said(event.title, TASKS[event.state], "$success"))
         self._draw()
 
     @on(Errand.Ended)
@@ -208,8 +216,16 @@ class SecretsScreen(Screen[None]):
             failure = self._failure
             said.append(Said(prose(failure.message), "✗", "$error bold", "$error", prose(failure.hint)))
         if self.busy:
-            said.append(Said("asking the chain and the SMS…", "◐", "$accent"))
+            said.append(Said(self._awaited, "◐", "$accent"))
         return said
+
+    @property
+    def _awaited(self) -> str:
+        """What is waited for."""
+        doing = [title for name, title in self._doing.items() if name != "localnet"]
+        if "localnet" in self._doing:
+            return f"the localnet is starting{f': {doing[-1]}' if doing else ''}…"
+        return f"{doing[-1] if doing else 'asking the chain and the SMS'}…"
 
     # Moving
 
@@ -262,6 +278,34 @@ class SecretsScreen(Screen[None]):
                 return bool(shown.acceptable(self._document, self._at))
             return action == "again" or bool(self._document)
         return True
+
+    def on_key(self, event: Key) -> None:
+        """A key that does nothing now says why."""
+        keymap = cast("Creamtea", self.app).keymap
+        pressed = (one for one in SECRETS if event.key in keymap.get(one.id, one.keys).split(","))
+        action = next(pressed, None)
+        if action is None or self._then is not None or self.check_action(action.action, ()):
+            return
+        event.stop()
+        self.notify(self._why_not(action.action), markup=False)
+
+    def _why_not(self, action: str) -> str:
+        row = self.row or {}
+        if self._errand is not None:
+            return f"not yet: {self._awaited}"
+        if not self._document:
+            return "nothing is known yet: r asks again"
+        if action == "push" and "app" in row:
+            return f"the {clean(row['title'])} is public by nature: an SMS has nothing of it"
+        if action == "push" and row.get("state") == "unknown":
+            return "the SMS did not say whether it has this one: r asks again"
+        if action == "push" and row:
+            return f"it is set, and the SMS takes no other value, {clean(row['change'])}"
+        return {
+            "cancel_order": "no order of this row can be cancelled",
+            "accept": "this row has no warning that may be meant to be so",
+            "warning": "no row has a warning",
+        }.get(action, "there is no row: a pushes one")
 
     @property
     def _pushable(self) -> bool:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from workflows.commands import market, onchain
 from workflows.core import folders
+from workflows.core.events import TaskChanged
 from workflows.core.failure import Failed, Missing, Unavailable
 from workflows.core.journal import FOLDER, Entry, Journal
+from workflows.core.listen import listen
 from workflows.core.manifest import Manifest
 from workflows.core.several import several
 from workflows.core.step import Context
@@ -87,11 +89,18 @@ def reach(ctx: Context) -> None:
         )
 
 
-def hold() -> Lease:
-    """A lease on the localnet, started if need be."""
+def hold(ctx: Context) -> Generator[Event, Any, Lease]:
+    """A lease on the localnet, started if need be; yields what its start tells, all within the task `localnet`."""
     from workflows.localnet import client
 
-    return client.join(client.default_state(), lambda _: None)
+    state = client.default_state()
+    starts = client.status(state) is None
+    if starts:
+        yield TaskChanged(task="localnet", title="start the localnet", state="running")
+    lease = yield from listen(lambda emit: client.join(state, emit, ctx.cancel), ctx.cancel)
+    if starts:
+        yield TaskChanged(task="localnet", title="start the localnet", state="done")
+    return lease
 
 
 def sms(ctx: Context, framework: str, *, sign: bool = False) -> Sms:

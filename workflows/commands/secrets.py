@@ -72,17 +72,13 @@ class Secrets(Dialogue):
 
     def work(self, options: Mapping[str, Any]) -> Generator[Event, Any, Result]:
         from workflows.commands import inventory, pushing
-        from workflows.steps import chosen_network
 
         action = options.get("action") or "list"
         pushing.meant(options)
         ctx = inventory.context(options)
         try:
             inventory.reach(ctx)
-            if self._lasting and self._held is None and chosen_network.entry(ctx).embedded:
-                self._held = inventory.hold()
-                if not self._lasting:  # closed meanwhile
-                    self.close()
+            yield from self._join(ctx)
             if action in ("list", "audit"):
                 return (yield from _matrix(ctx, options, action))
             if action == "check":
@@ -94,6 +90,21 @@ class Secrets(Dialogue):
             return (yield from pushing.push(ctx, options))
         finally:
             ctx.close()
+
+    def _join(self, ctx: Context) -> Generator[Event, Any, None]:
+        """Have the localnet, where that is the network: for this once, or until `close`."""
+        from workflows.commands import inventory
+        from workflows.steps import chosen_network
+
+        if not chosen_network.entry(ctx).embedded or (self._held is not None and self._held.alive()):
+            return
+        lease = yield from inventory.hold(ctx)
+        if self._lasting:
+            self._held = lease
+            if not self._lasting:  # closed meanwhile
+                self.close()
+        else:
+            ctx.keep("lease", lambda: lease, lambda it: it.close())
 
     def lines(self, document: Mapping[str, Any]) -> Iterable[str]:
         return {
