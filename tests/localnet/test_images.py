@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from workflows.cli import main
 from workflows.containers.engine import Engine
 from workflows.core.events import Event, Lines, Noted, TaskChanged
 from workflows.core.failure import Cancelled, Failed, Missing, Unavailable
@@ -135,6 +136,43 @@ def test_a_new_runtime_takes_the_place_of_the_old_base_and_spares_what_was_built
         forget(engine, mine)
         assert engine.exists("creamtea-test/built:1")
         engine.remove("creamtea-test/built:1")
+
+
+@pytest.mark.engine
+def test_down_with_images_removes_those_of_this_folder_and_nobody_elses(
+    engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = ROOT_PEM.replace(b"test", b"gone")
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "root.pem").write_bytes(mine)
+    other, own = _base(engine, "python"), stand_in(engine, "python", _nothing, root_pem=mine)
+    with engine.create(own.image, ["-"], entrypoint=[]) as container:
+        engine.api.commit(container.id, repository="creamtea-test/mine", tag="1")
+    words = ["localnet", "down", "--images", "--state", str(tmp_path)]
+    try:
+        with engine.create(own.image, ["-"], entrypoint=[]):
+            assert main([*words, "--json"]) == 0
+            left = json.loads(capsys.readouterr().out)["engine"]
+            assert left["in_use"] == [own.image] and left["removed"]["images"] == []
+        assert main([*words, "--json"]) == 0
+        left = json.loads(capsys.readouterr().out)["engine"]
+        assert left["removed"]["images"] == [own.image] and left["freed"] >= 0
+        assert own.root in left["shared"] and left["shared"][own.root] > 1 << 20
+        assert not engine.exists(own.image)
+        assert (
+            engine.exists(other.image) and engine.exists(own.root) and engine.exists("creamtea-test/mine:1")
+        )
+        assert main(words) == 0
+        said = capsys.readouterr().out
+        assert "no localnet was running" in said and f"kept {own.root}" in said and own.image not in said
+    finally:
+        engine.remove("creamtea-test/mine:1")
+        forget(engine, mine)
+
+
+def test_images_are_removed_by_down_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["localnet", "status", "--images", "--state", str(tmp_path), "--json"]) == 2
+    assert "--images is for down" in capsys.readouterr().out
 
 
 @pytest.mark.engine

@@ -38,7 +38,9 @@ def test_only_what_belongs_to_ended_processes_of_this_machine_is_removed() -> No
                 engine.make_network(f"{name}-{who}", mark)
                 engine.make_volume(f"{name}-{who}", mark)
                 made[who] = engine.create(image, ["/bin/true"], network=f"{name}-{who}", labels=mark)
-            sweep(engine)
+            removed = sweep(engine)
+            assert made["dead"].id[:12] in removed["containers"]
+            assert f"{name}-dead" in removed["networks"] and f"{name}-dead" in removed["volumes"]
             left = {
                 "containers": {c["Id"] for c in engine.api.containers(all=True, filters={"label": LABEL})},
                 "networks": {n["Name"] for n in engine.api.networks(names=[name])},

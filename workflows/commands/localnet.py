@@ -12,6 +12,7 @@ from typing import Any
 from workflows.core.command import Argument, Command, Emit, Result
 from workflows.core.events import Noted
 from workflows.core.failure import Failed, Missing, Unavailable
+from workflows.core.text import size
 
 
 class Localnet(Command):
@@ -29,6 +30,7 @@ class Localnet(Command):
             optional=True,
         ),
         Argument("--state", "another state folder", metavar="DIR"),
+        Argument("--images", "down: remove what it left in the container engine, too", flag=True),
         Argument("--listen", "up: let other machines in at this address, under TLS", metavar="ADDRESS"),
         Argument("--host", "up: a name or address that others use for it; may be repeated", metavar="NAME", many=True),
         Argument("--tls-cert", "a certificate for these names; one is made without it", metavar="FILE"),
@@ -48,10 +50,14 @@ class Localnet(Command):
             raise Missing("--listen is for up", "creamtea localnet up --listen ADDRESS …", name="usage")
         if action == "export" and not options["folder"]:
             raise Missing("export needs a folder", "creamtea localnet export DIR", name="usage")
+        if options["images"] and action != "down":
+            raise Missing("--images is for down", "creamtea localnet down --images", name="usage")
         if action == "down":
             stopped = client.stop(state)
-            _sweep()
-            return Result({"stopped": stopped, "state_dir": str(state)})
+            left = _clear(state) if options["images"] else None
+            if left is None:
+                _sweep()
+            return Result({"stopped": stopped, "state_dir": str(state), "engine": left})
         document = client.look(state) or client.absent(state)
         if action == "status":
             return Result(document, 0 if document["ready"] else Unavailable.exit_code)
@@ -72,7 +78,7 @@ class Localnet(Command):
             start = client.line("up", Path(document["state_dir"]))
             return [document.get("trouble") or f"no localnet is running; {start} starts one"]
         if "stopped" in document:
-            return ["stopped" if document["stopped"] else "no localnet was running"]
+            return _down_lines(document)
         lines = list(
             _flat(
                 {name: value for name, value in document.items() if name not in ("v", "public", "accounts")}
@@ -85,6 +91,22 @@ class Localnet(Command):
         for one in document.get("revivals") or ():
             lines.append(f"the chain stopped by itself and went on from block {one['block']} at {one['at']}")
         return lines + ([_client(document)] if "chain" in document else [])
+
+
+def _down_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    yield "stopped" if document["stopped"] else "no localnet was running"
+    if (left := document["engine"]) is None:
+        return
+    for kind, names in left["removed"].items():
+        yield from (f"removed {kind.removesuffix('s')} {name}" for name in names)
+    if any(left["removed"].values()):
+        yield f"freed {size(left['freed'])}"
+    elif not left["in_use"]:
+        yield f"the engine has nothing of the localnet in {document['state_dir']}"
+    for tag in left["in_use"]:
+        yield f"kept {tag}: a container was made of it; docker ps -a --filter ancestor={tag} shows which"
+    for tag, count in left["shared"].items():
+        yield f"kept {tag} ({size(count)}), of which other localnets are made: docker rmi {tag} removes it"
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -141,6 +163,29 @@ def _up(state: Path, shared: Any, emit: Emit) -> Result:
         text = f"it ran already (process {pid}); this holds it, too"
         told = Noted(text=text, hint="Ctrl+C lets go; it ends when nobody holds it any more")
     return Result(lease.document, then=hold)
+
+
+def _clear(state: Path) -> dict[str, Any]:
+    """Remove from the engine what was made for the localnet of this folder, which has ended, and say what.
+
+    `removed` (names of images, containers, networks, volumes), `in_use` (images that a container needs), `freed`
+    (bytes), `shared` (sizes of what stays because it is nobody's own).
+    """
+    from workflows.containers.engine import Engine
+    from workflows.localnet import images
+    from workflows.localnet.leftovers import sweep
+
+    root = state / "keys" / "root.pem"
+    with Engine.connect() as engine:
+        before = engine.layers_size()
+        left = sweep(engine)
+        gone, kept = images.forget(engine, root.read_bytes()) if root.is_file() else ([], [])
+        return {
+            "removed": {"images": gone, **left},
+            "in_use": kept,
+            "freed": max(0, before - engine.layers_size()),
+            "shared": images.shared(engine),
+        }
 
 
 def _sweep() -> None:

@@ -146,6 +146,11 @@ class Engine:
                 return False
         return True
 
+    def layers_size(self) -> int:
+        """The bytes that all images have on the engine's disk, each layer once."""
+        with speaking("the engine does not say how large its images are"):
+            return int(self.api.df().get("LayersSize") or 0)
+
     def tag(self, image: str, reference: str) -> None:
         """Give a local image another name."""
         target = Reference.parse(reference)

@@ -7,7 +7,6 @@ a new localnet state costs a second, not half a minute. Everything carries the l
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 SIMULATED = "creamtea.simulated"
 _STATE = "creamtea.state"  # which localnet's root is in the image: a hash of it
 _OWN = ("creamtea/stand-in:", "creamtea/tee-")
+_ROOTS = "creamtea/stand-in-root:"
 # Where `pip install --prefix=/x` in one stage and `COPY /x /usr/local` in the next put packages: the first on the
 # images that are stood in for, the second with Debian's pip. Debian's Python looks in neither.
 _PLACES = "usr/lib/python3/dist-packages/usual-places.pth"
@@ -145,7 +145,7 @@ def root_image(
 ) -> str:
     """The tag of the bare root file system of a kind: an ordinary Debian without the runtime."""
     plan = recipe(kind)
-    tag = f"creamtea/stand-in-root:{kind}-{plan.key[:12]}"
+    tag = f"{_ROOTS}{kind}-{plan.key[:12]}"
     if engine.exists(tag):
         return tag
     with task(emit, rootfs.TASK, f"root file system: {plan.os} with {plan.title}"):
@@ -174,19 +174,36 @@ def tidy(engine: Engine, tag: str) -> None:
     _remove(engine, state, lambda other: other.startswith(series) and other != tag)
 
 
-def forget(engine: Engine, root_pem: bytes) -> None:
-    """Remove the images made for a localnet: its stand-in bases, pre-compute and post-compute."""
-    _remove(engine, _digest(root_pem)[:16], lambda other: other.startswith(_OWN))
+def forget(engine: Engine, root_pem: bytes) -> tuple[list[str], list[str]]:
+    """Remove the images made for a localnet: its stand-in bases, pre-compute and post-compute.
+
+    The tags of those that are gone, and of those that a container still needs.
+    """
+    return _remove(engine, _digest(root_pem)[:16], lambda other: other.startswith(_OWN))
 
 
-def _remove(engine: Engine, state: str, wanted: Callable[[str], bool]) -> None:
-    """By tag and never by label alone: what a user builds on a base inherits its labels."""
+def shared(engine: Engine) -> dict[str, int]:
+    """The tags of the root file systems from which every localnet's images are made, and their sizes in bytes."""
+    with speaking("the localnet's images cannot be listed"):
+        found = engine.api.images(filters={"label": f"{SIMULATED}=1"})
+    tags = ((tag, int(record["Size"])) for record in found for tag in record.get("RepoTags") or ())
+    return {tag: size for tag, size in tags if tag.startswith(_ROOTS)}
+
+
+def _remove(engine: Engine, state: str, wanted: Callable[[str], bool]) -> tuple[list[str], list[str]]:
+    """By tag and never by label alone: what a user builds on a base inherits its labels. Tags gone, tags kept."""
     with speaking("the localnet's images cannot be listed"):
         found = engine.api.images(filters={"label": f"{_STATE}={state}"})
-    for tag in [tag for record in found for tag in record.get("RepoTags") or ()]:
+    gone: list[str] = []
+    kept: list[str] = []
+    for tag in sorted(tag for record in found for tag in record.get("RepoTags") or ()):
         if wanted(tag):
-            with contextlib.suppress(Failed):  # a container still needs it
+            try:
                 engine.remove(tag)
+                gone.append(tag)
+            except Failed:  # a container still needs it
+                kept.append(tag)
+    return gone, kept
 
 
 def default_cache() -> Path:

@@ -25,22 +25,27 @@ def labels() -> dict[str, str]:
     return {LABEL: f"{_machine()}.{_boot()}.{os.getpid()}"}
 
 
-def sweep(engine: Engine) -> None:
-    """Remove what processes of this machine left that no longer run; others' things stay."""
+def sweep(engine: Engine) -> dict[str, list[str]]:
+    """Remove what processes of this machine left that no longer run; others' things stay.
+
+    What was removed: the names of `containers`, `networks`, `volumes`.
+    """
     wanted = {"label": LABEL}
     with speaking("what is left over cannot be listed"):
         containers = engine.api.containers(all=True, filters=wanted)
         networks = engine.api.networks(filters=wanted)
         volumes = engine.api.volumes(filters=wanted).get("Volumes") or []
-    for record in containers:
-        if _orphaned(record):
-            Container(engine.api, record["Id"]).remove()
-    for record in networks:
-        if _orphaned(record):
-            engine.remove_network(record["Id"])
-    for record in volumes:
-        if _orphaned(record):
-            engine.remove_volume(record["Name"])
+    removed: dict[str, list[str]] = {"containers": [], "networks": [], "volumes": []}
+    for record in filter(_orphaned, containers):
+        Container(engine.api, record["Id"]).remove()
+        removed["containers"].append(record["Id"][:12])
+    for record in filter(_orphaned, networks):
+        engine.remove_network(record["Id"])
+        removed["networks"].append(record["Name"])
+    for record in filter(_orphaned, volumes):
+        engine.remove_volume(record["Name"])
+        removed["volumes"].append(record["Name"])
+    return removed
 
 
 def _orphaned(record: dict[str, dict[str, str]]) -> bool:
