@@ -610,6 +610,29 @@ def test_panes_are_gone_through_and_tiled_where_there_is_room() -> None:
     play(app(states()["build_running"]()), body)
 
 
+def test_what_is_told_of_a_task_is_cut_only_where_there_is_no_room_for_more() -> None:
+    where = "/ipfs/QmXfucZWHvbXJE4yzYCdfm8txjiEJx5Hc1SHJNjVi93CoM"
+    items: list[Item] = [
+        StepStarted(step="build", title="x", command="y"),
+        TaskChanged(step="build", task="a", title="upload the file", state="done", detail=where),
+        TaskChanged(step="build", task="b", title="a title of " + "many words " * 9, state="done"),
+        StepEnded(step="build", outcome="done", outputs={}, seconds=1.0),
+    ]
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        tasks = screen.query_one(Tasks)
+        assert where in str(tasks.render()) and "…" not in str(tasks.render())
+        assert tasks.size.height == len(str(tasks.render()).splitlines()) == 4
+
+    async def cut(pilot: Pilot[int], screen: Wizard) -> None:
+        tasks = screen.query_one(Tasks)
+        assert str(tasks.render()).count("…") == 2 and tasks.size.height == 2
+
+    play(app(Staged(items)), body)
+    notes: list[Item] = [Noted(step="build", text=f"reason {number}") for number in range(40)]
+    play(app(Staged([items[0], *notes, *items[1:]])), cut)
+
+
 def test_tiles_of_what_is_over_take_no_more_room_than_they_have_lines() -> None:
     async def body(pilot: Pilot[int], screen: Wizard) -> None:
         screen.view.look("watch")

@@ -29,7 +29,7 @@ class Tasks(Widget):
     def show(self, step: StepView, selected: str | None, limit: int, now: str) -> None:
         """Draw the tasks of this step in at most so many rows; `now` ends the clock of running ones."""
         self._step, self._selected, self._limit, self._now = step, selected, limit, now
-        rows = min(limit, len(step.rows))
+        rows = min(limit, self.height_at(step, self.size.width, now))
         self.display = rows > 0
         self.styles.height = rows
         drawn = self.render()
@@ -50,17 +50,34 @@ class Tasks(Widget):
         if self._step is None:
             return Content("")
         width = self.size.width
-        lines = []
-        for task in self._shown(self._step):
-            tail = Content.styled(_tail(task, self._now), "$foreground-muted")
-            tail = tail.truncate(max(0, min(_TAIL, width // 2)), ellipsis=True)
-            room = max(4, width - tail.cell_length - 4)
-            title = Content(task.title).truncate(room, ellipsis=True, pad=True)
-            mark = ("▸" if task.id == self._selected else " ", "$accent")
-            lines.append(
-                Content.assemble(mark, (GLYPHS[task.state], _STYLES[task.state]), " ", title, " ", tail)
-            )
-        return Content("\n").join(lines)
+        whole = _over(self._step) and self.height_at(self._step, width, self._now) <= self._limit
+        rows = [self._row(task, width, self._now, whole) for task in self._shown(self._step)]
+        return Content("\n").join(line for row in rows for line in row)
+
+    def height_at(self, step: StepView, width: int, now: str) -> int:
+        """The rows in which nothing is cut; one for each task while the step is at work, so that nothing moves."""
+        if not _over(step):
+            return len(step.rows)
+        return sum(len(self._row(task, width, now, True)) for task in step.rows)
+
+    def _row(self, task: TaskView, width: int, now: str, whole: bool) -> list[Content]:
+        """A task in one row, or, if `whole`, in as many as its title and what is told of it need."""
+        tail = Content.styled(_tail(task, now), "$foreground-muted")
+        short = tail.truncate(max(0, min(_TAIL, width // 2)), ellipsis=True)
+        below = tail.wrap(max(4, width - 3)) if whole and short.plain != tail.plain else []
+        if below:
+            short = Content("")
+        room = max(4, width - short.cell_length - 4)
+        first, *more = Content(task.title).wrap(room) if whole else [Content(task.title)]
+        lead = Content.assemble(
+            ("▸" if task.id == self._selected else " ", "$accent"), (GLYPHS[task.state], _STYLES[task.state])
+        )
+        first = Content.assemble(lead, " ", first.truncate(room, ellipsis=True, pad=True), " ", short)
+        return [first, *(Content.assemble("   ", part) for part in [*more, *below])]
+
+
+def _over(step: StepView) -> bool:
+    return step.state not in ("running", "asking", "waiting")
 
 
 def _tail(task: TaskView, now: str) -> str:

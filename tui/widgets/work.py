@@ -117,7 +117,11 @@ class Work(Vertical):
             notes_rows = room - rows
         else:
             rows, notes_rows, shown = self._share(step, width, room, wanted)
-        self.query_one(Tasks).show(step, shown[0].id if len(shown) == 1 else None, rows, self._now)
+        tasks = self.query_one(Tasks)
+        uncut = tasks.height_at(step, width, self._now)
+        if not zoomed and uncut + wanted + whole(shown, width) <= room:
+            rows, notes_rows = uncut, wanted if shown else room - uncut
+        tasks.show(step, shown[0].id if len(shown) == 1 else None, rows, self._now)
         scroll = self.query_one("#notes-scroll")
         scroll.display = wanted > 0 and notes_rows > 0
         scroll.styles.height = notes_rows

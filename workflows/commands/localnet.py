@@ -100,13 +100,14 @@ def _down_lines(document: Mapping[str, Any]) -> Iterator[str]:
     for kind, names in left["removed"].items():
         yield from (f"removed {kind.removesuffix('s')} {name}" for name in names)
     if any(left["removed"].values()):
-        yield f"freed {size(left['freed'])}"
+        yield f"freed {size(left['freed'])}; what images built on them share with them stays"
     elif not left["in_use"]:
         yield f"the engine has nothing of the localnet in {document['state_dir']}"
     for tag in left["in_use"]:
         yield f"kept {tag}: a container was made of it; docker ps -a --filter ancestor={tag} shows which"
     for tag, count in left["shared"].items():
-        yield f"kept {tag} ({size(count)}), of which other localnets are made: docker rmi {tag} removes it"
+        yield f"kept {tag} ({size(count)}), of which every localnet's images are made"
+        yield f"  → once there is no localnet: docker rmi {tag}"
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
