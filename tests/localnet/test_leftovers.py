@@ -39,8 +39,8 @@ def test_only_what_belongs_to_ended_processes_of_this_machine_is_removed() -> No
                 engine.make_volume(f"{name}-{who}", mark)
                 made[who] = engine.create(image, ["/bin/true"], network=f"{name}-{who}", labels=mark)
             removed = sweep(engine)
-            assert made["dead"].id[:12] in removed["containers"]
-            assert f"{name}-dead" in removed["networks"] and f"{name}-dead" in removed["volumes"]
+            # That of the dead process may have been another localnet's to remove: each sweeps when it starts.
+            assert not {f"{name}-living", f"{name}-foreign"} & {*removed["networks"], *removed["volumes"]}
             left = {
                 "containers": {c["Id"] for c in engine.api.containers(all=True, filters={"label": LABEL})},
                 "networks": {n["Name"] for n in engine.api.networks(names=[name])},
