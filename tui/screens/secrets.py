@@ -356,7 +356,9 @@ class SecretsScreen(Screen[None]):
         def check(typed: str) -> None:
             secret(kind, ZERO_ADDRESS, typed.strip())
 
-        asked = Asked(field="name", question=f"Name of the {kind.title}", kind="text")
+        asked = Asked(
+            field="name", question=f"Name of the {kind.title}: 1 to 64 of A–Z a–z 0–9 - _", kind="text"
+        )
         self._ask(Question(asked, work="push", check=check), named)
 
     def action_cancel_order(self) -> None:
