@@ -120,6 +120,7 @@ def test_state_history_and_keys_never_travel(tmp_path: Path) -> None:
     ("name", "text"),
     [(".env", "A=1"), (".env.production", "A=1"), ("wallet.json", "{}"), ("iapp.config.json", "{}"), (".netrc", ""),
      ("gcp.json", '{"private_key": "x"}'), ("w.json", '{"mnemonic": "a b"}'), (".npmrc", "//r/:_authToken=x"),
+     ("token.txt", "x"), ("my.pem", "x"), ("api_key", "x"),
      ("deep/.env", "A=1"), (".docker/config.json", "{}"), (".aws/credentials", "x")],
 )  # fmt: skip
 def test_files_that_must_not_be_sent_are_named(tmp_path: Path, name: str, text: str) -> None:
@@ -132,7 +133,7 @@ def test_files_that_must_not_be_sent_are_named(tmp_path: Path, name: str, text: 
 
 
 @pytest.mark.parametrize(
-    "name", [".env.example", ".npmrc", "package.json", "data.json", "readme.txt", "monkey.py"]
+    "name", [".env.example", "tokens.json", "package.json", "data.json", "readme.txt", "monkey.py"]
 )
 def test_harmless_files_are_not_named(tmp_path: Path, name: str) -> None:
     fill(tmp_path, {name: '{"keys": ["private_key"], "crypto": "yes"}'})

@@ -352,3 +352,41 @@ def test_a_file_that_imports_relatively_is_not_the_one_to_start(tmp_path):
 
 def test_another_language_is_named(tmp_path):
     assert "but Go (go.mod)" in look(make(tmp_path, "main.go", "go.mod")).why
+
+
+SECRETS = (
+    "secret.txt", "apikey.txt", "api_token", "token.txt", "token.json", ".token", "github-token.txt", "apiKey.json",
+    "db_password.yaml", "client_secret_1.apps.json", "conf/access_tokens.json", "mnemonic.txt", "my.secret",
+)  # fmt: skip
+NONE = (
+    "token.py", "tokens.js", "secrets.py", "tokenizer.json", "tokens.txt", "tokens.json", "tokenizer_config.json",
+    "secret.test.ts", "token.d.ts", "password.html", "secretary.txt", "monkey.txt", "keys.json", "id_rsa.pub",
+    "secrets/__init__.py", "secrets/words.json", "token/lib/x.py",
+)  # fmt: skip
+
+
+def test_what_is_named_like_a_secret_stays_out_and_code_and_vocabularies_do_not(tmp_path):
+    found = look(make(tmp_path, "app.py", *SECRETS, "deep/secrets/a/b", *NONE))
+    assert set(found.files) == {"app.py", *NONE}
+    left = {one.path: one for one in found.left_out}
+    assert set(left) == {*SECRETS, "deep/secrets"}
+    assert {(one.why, one.dangerous, one.remedy) for one in left.values()} == {
+        ("looks like a secret", True, "if it is none, add a COPY line that names it")
+    }
+
+
+def test_a_pem_that_holds_more_than_certificates_stays_out(tmp_path):
+    public = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+    make(
+        tmp_path,
+        "app.py",
+        "empty.pem",
+        ca__pem=public,
+        half__pem=public + "-----BEGIN PRIVATE KEY-----\nMII\n",
+    )
+    (tmp_path / "my.pem").write_bytes(b"\x30\x82\x04")
+    found = look(tmp_path)
+    assert found.files == ("app.py", "ca.pem", "empty.pem")
+    assert {one.path: one.why for one in found.left_out} == {
+        "half.pem": "holds a private key", "my.pem": "looks like a secret",
+    }  # fmt: skip

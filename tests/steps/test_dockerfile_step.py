@@ -89,6 +89,40 @@ def test_a_copy_line_for_data_is_kept_and_no_note_says_otherwise(project):
     assert not [note for note in notes if "weather.csv stays out" in note]
 
 
+def test_what_looks_like_a_secret_stays_out_until_a_copy_line_names_it(project):
+    (project / "token.txt").write_text("x")
+    (project / ".env").write_text("A=1")
+    (project / "secrets").mkdir()
+    (project / "secrets" / "db").write_text("x")
+    told = {note.text: note.level for note in run(project) if "stays out: looks like a secret" in note.text}
+    wanted = "stays out: looks like a secret; if it is none, add a COPY line that names it"
+    assert told == {
+        f"token.txt {wanted}": "warning", f"secrets {wanted}": "warning",
+        ".env stays out: looks like a secret; if it is none, give it another name": "warning",
+    }  # fmt: skip
+    assert "token" not in text(project) and "secrets" not in text(project)
+    lines = "COPY token.txt /app/\nCOPY secrets /app/secrets\nCOPY main.py"
+    notes = run(project, edit=text(project).replace("COPY main.py", lines))
+    assert not [note for note in run(project) if note.text.startswith(("token.txt", "secrets"))]
+    named = [note for note in notes if "names what looks like a secret" in note.text]
+    assert [(note.level, note.text.rpartition(": ")[2]) for note in named] == [
+        ("warning", "token.txt"), ("warning", "secrets"),
+    ]  # fmt: skip
+    edited = text(project)
+    with pytest.raises(
+        Failed, match=r"COPY names \.env, which is left out of the image: looks like a secret"
+    ):
+        run(project, edit=edited.replace("COPY token.txt", "COPY .env"))
+
+
+def test_a_copy_of_everything_brings_no_file_that_looks_like_a_secret(project):
+    (project / "Dockerfile").write_text("FROM python:3\nWORKDIR /app\nCOPY . .\nCMD python3 main.py\n")
+    (project / "token.txt").write_text("x")
+    notes = [note.text for note in run(project)]
+    assert [note for note in notes if note.startswith("token.txt stays out: looks like a secret")]
+    assert not [note for note in notes if "brings what looks like a secret" in note]
+
+
 def test_an_unedited_draft_is_drafted_anew_when_a_file_became_the_dataset(project):
     run(project)
     (project / "Dockerfile.scone").write_text(text(project).rstrip())  # an editor that cuts the end

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from workflows.core.failure import Failed, Missing
@@ -56,16 +56,18 @@ def heap_of(text: str) -> int | None:
         return None
 
 
-def brings(text: str, paths: Collection[str]) -> set[str]:
-    """Those of the project's paths that the Dockerfile copies."""
-    return lint_files.brought(instructions.stages(instructions.read(text)), paths)
+def brings(text: str, project: Project) -> set[str]:
+    """What the Dockerfile copies of that which a draft leaves out: data, and guessed secrets that it names."""
+    every = instructions.stages(instructions.read(text))
+    guessed = [one.path for one in project.left_out if one.guessed]
+    return lint_files.brought(every, project.data) | lint_files.named(every, guessed)
 
 
 def excludes(text: str, project: Project) -> tuple[str, ...]:
-    """What to keep out of the context of a build of this Dockerfile: not what it names itself and is no secret,
-    such as the protect-fs.sh of iExec's examples."""
+    """What to keep out of the context of a build of this Dockerfile: not what it names itself and is no secret for
+    sure, such as the protect-fs.sh of iExec's examples."""
     every = instructions.stages(instructions.read(text))
-    secret = {one.path for one in project.left_out if one.dangerous}
+    secret = {one.path for one in project.left_out if one.dangerous and not one.guessed}
     wanted = lint_files.named(every, [path for path in project.excludes if clean(path) not in secret])
     return tuple(path for path in project.excludes if path not in wanted)
 

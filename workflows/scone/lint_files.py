@@ -44,7 +44,10 @@ def check(
                     if apart and not brought:
                         yield from _apart(item, apart)
                         continue
-                    yield from _source(item, source, brought, bool(context_files))
+                    meant = [path for path, why in apart.items() if why == unwanted.WHY["secret"]]
+                    yield from _meant(item, meant)
+                    rest = [path for path in brought if not any(_named(path, one) for one in meant)]
+                    yield from _source(item, source, rest, bool(context_files) and not meant)
                     yield from _data(item, source, [path for path in brought if path in data])
     forgotten = [path for path in context_files if path not in copied and _is_code(path)]
     if forgotten and copied:
@@ -93,6 +96,16 @@ def _apart(item: Instruction, apart: Mapping[str, str]) -> Iterator[Finding]:
             item.line,
             f"{item.name} names {clean(path)}, which is left out of the image: {why}",
             f"Take {clean(path)} out of this {item.name} line.",
+        )
+
+
+def _meant(item: Instruction, named: Sequence[str]) -> Iterator[Finding]:
+    """What is no secret, says who names it."""
+    if named:
+        yield warning(
+            item.line,
+            f"{item.name} names what looks like a secret: {_some(named)}",
+            "Who pulls the image can read it. If it is one, take it out here, and push it to the SMS.",
         )
 
 

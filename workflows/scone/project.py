@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from workflows.containers import hygiene
 from workflows.containers.ignore import Ignored, bounded
 from workflows.core.failure import Missing
 from workflows.core.step import Cancel
@@ -22,16 +23,25 @@ MOST_FILES = 20_000
 _KEY_HEAD = 2**16
 _BY_NPM = (("npm", "start"), ("npm", "run", "start"), ("yarn", "start"))
 _IGNORED = "named in .dockerignore"
+_AS_DATA = "name it as the dataset, or add a COPY line"
+_NAME_IT = "if it is none, add a COPY line that names it"
+_RENAME = "if it is none, give it another name"
 _DATA_FOLDERS = ("dataset", "datasets", "iexec_in", "iexec_out")
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A path that does not go into the image, fit to be shown. `dangerous`: a secret, so say it loudly."""
+    """A path that does not go into the image, fit to be shown.
+
+    dangerous: a secret, so say it loudly. remedy: what to do for it to go in all the same, "" for nothing.
+    guessed: a COPY line that names it brings it.
+    """
 
     path: str
     why: str
     dangerous: bool = False
+    remedy: str = ""
+    guessed: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,7 +120,7 @@ def look(root: Path, chosen: Language | None = None, cancel: Cancel | None = Non
         if is_dockerfile(path) and entry.is_file(follow_symlinks=False) and not awkward(entry.name):
             dockerfiles.append(path)
         elif reason is not None:
-            left_out.append(LeftOut(clean(path), reason[0], reason[1]))
+            left_out.append(reason)
             excludes.append(path)
         elif len(paths) == MOST_FILES:
             notes.append(f"more than {plural(MOST_FILES, 'file')}: the rest was not looked at")
@@ -128,7 +138,7 @@ def look(root: Path, chosen: Language | None = None, cancel: Cancel | None = Non
         )
     rest = set(paths).difference(apart)
     paths = [path for path in paths if path in rest]
-    left_out += [LeftOut(path, data.WHY) for path in apart]
+    left_out += [LeftOut(path, data.WHY, remedy=_AS_DATA) for path in apart]
     package = manifests.package_json(root, paths, notes)
     found = manifests.entries(root, paths, package)
     language, why = manifests.language(paths, found, chosen)
@@ -208,8 +218,8 @@ def is_dockerfile(path: str) -> bool:
     return name == "dockerfile" or name.startswith("dockerfile.") or name.endswith(".dockerfile")
 
 
-def _walk(root: Path, cancel: Cancel) -> Iterator[tuple[os.DirEntry[str], str, tuple[str, bool] | None]]:
-    """Every file, and every path that stays out with (why, dangerous); those folders are not entered."""
+def _walk(root: Path, cancel: Cancel) -> Iterator[tuple[os.DirEntry[str], str, LeftOut | None]]:
+    """Every file, and every path that stays out; those folders are not entered."""
     ignored = Ignored(root)
     waiting = [""]
     seen = 0
@@ -233,18 +243,49 @@ def _walk(root: Path, cancel: Cancel) -> Iterator[tuple[os.DirEntry[str], str, t
         waiting += reversed(inner)
 
 
-def _ignored(ignored: Ignored, entry: os.DirEntry[str], path: str) -> tuple[str, bool] | None:
-    """(why, False) when the project's own .dockerignore keeps an entry out."""
+def _ignored(ignored: Ignored, entry: os.DirEntry[str], path: str) -> LeftOut | None:
+    """What the project's own .dockerignore keeps out."""
     hidden = ignored.folder(path) if entry.is_dir(follow_symlinks=False) else ignored.file(path)
-    return (_IGNORED, False) if hidden else None
+    return LeftOut(clean(path), _IGNORED) if hidden else None
 
 
-def _reason(root: Path, entry: os.DirEntry[str], path: str) -> tuple[str, bool] | None:
-    """(why, dangerous) when an entry stays out; None when it goes in."""
+def _reason(root: Path, entry: os.DirEntry[str], path: str) -> LeftOut | None:
+    """Why an entry stays out; None when it goes in."""
     if awkward(entry.name):
-        return "its name cannot stand in a Dockerfile: rename it", False
-    if (kind := unwanted.kind(path)) is not None:
-        return unwanted.WHY[kind], kind in unwanted.DANGEROUS
+        return LeftOut(clean(path), "its name cannot stand in a Dockerfile: rename it")
+    kind = unwanted.kind(path)
+    if kind is not None and not (kind == "secret" and _package(entry)):
+        return _unwanted(path, kind)
+    if (why := _unfit(root, entry, path)) is not None:
+        return LeftOut(path, why)
+    if not entry.is_file(follow_symlinks=False):
+        return None
+    start = manifests.head(root / path, _KEY_HEAD)
+    if hygiene.holds_private_key(start):
+        return LeftOut(path, "holds a private key", True)
+    return (
+        LeftOut(path, unwanted.WHY["secret"], True, _NAME_IT, True) if hygiene.opaque(path, start) else None
+    )
+
+
+def _unwanted(path: str, kind: unwanted.Kind) -> LeftOut:
+    if kind not in unwanted.DANGEROUS:
+        return LeftOut(path, unwanted.WHY[kind])
+    named = hygiene.named(path)
+    if named is not None and named.sure == "guess":
+        return LeftOut(path, unwanted.WHY[kind], True, _NAME_IT, True)
+    return LeftOut(path, unwanted.WHY[kind], True, _RENAME if kind == "secret" else "")
+
+
+def _package(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder of code, which its name makes no secret: `secrets`, `token`."""
+    if not entry.is_dir(follow_symlinks=False) or entry.name.startswith("."):
+        return False
+    return any(path.suffix in SUFFIXES for path in Path(entry.path).rglob("*"))
+
+
+def _unfit(root: Path, entry: os.DirEntry[str], path: str) -> str | None:
+    """Why an entry stays out that is neither a secret nor a tool's."""
     full = root / path
     if entry.is_symlink():
         try:
@@ -253,22 +294,20 @@ def _reason(root: Path, entry: os.DirEntry[str], path: str) -> tuple[str, bool] 
         except (OSError, RuntimeError):  # a loop
             inside = False
         if inside and not full.exists():
-            return "a link that leads nowhere", False
+            return "a link that leads nowhere"
         if inside and home.is_relative_to(goal):  # COPY follows a link
-            return "a link to a folder that it lies in: a copy would hold itself", False
-        return None if inside else ("a link that leads out of the project", False)
+            return "a link to a folder that it lies in: a copy would hold itself"
+        return None if inside else "a link that leads out of the project"
     if not os.access(full, os.R_OK):
-        return "cannot be read", False
+        return "cannot be read"
     if entry.is_dir(follow_symlinks=False):
         if (full / "pyvenv.cfg").exists():
-            return unwanted.WHY["cache"], False
+            return unwanted.WHY["cache"]
         if "/" not in path and entry.name.lower() in _DATA_FOLDERS and not _has_code(full):
-            return "data of a task: it is encrypted and sent, not built into the image", False
+            return "data of a task: it is encrypted and sent, not built into the image"
         return None
     if not entry.is_file(follow_symlinks=False):
-        return "neither a file nor a folder", False
-    if unwanted.holds_private_key(manifests.head(full, _KEY_HEAD)):
-        return "holds a private key", True
+        return "neither a file nor a folder"
     return None
 
 

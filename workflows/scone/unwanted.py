@@ -9,6 +9,8 @@ from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import Literal
 
+from workflows.containers import hygiene
+
 Kind = Literal["secret", "wallet", "state", "cache", "build"]
 
 WHY: dict[Kind, str] = {
@@ -21,8 +23,6 @@ WHY: dict[Kind, str] = {
 DANGEROUS: frozenset[Kind] = frozenset({"secret", "wallet"})
 
 _FOLDERS: dict[str, Kind] = {
-    ".ssh": "secret", ".aws": "secret", ".gnupg": "secret", ".docker": "secret", ".kube": "secret",
-    ".azure": "secret", ".gcloud": "secret",
     ".secrets": "wallet", ".ethereum": "wallet",
     ".creamtea": "state", "creamtea-results": "state", ".git": "state", ".hg": "state", ".svn": "state",
     ".idea": "state", ".vscode": "state",
@@ -32,18 +32,7 @@ _FOLDERS: dict[str, Kind] = {
     ".local": "cache", ".nvm": "cache", ".pyenv": "cache", ".rustup": "cache", ".gradle": "cache", ".m2": "cache",
 }  # fmt: skip
 _FILES: tuple[tuple[str, Kind], ...] = (
-    (".env.example", "build"), (".env.sample", "build"), (".env.template", "build"),
-    (".env", "secret"), (".env.*", "secret"), ("*.env", "secret"),
-    ("*.key", "secret"), ("*.p12", "secret"), ("*.pfx", "secret"), ("*.jks", "secret"),
-    ("*.kdbx", "secret"), ("*.ppk", "secret"), ("*.gpg", "secret"),
-    ("id_rsa*", "secret"), ("id_dsa*", "secret"), ("id_ecdsa*", "secret"), ("id_ed25519*", "secret"),
-    (".npmrc", "secret"), (".yarnrc.yml", "secret"), (".pypirc", "secret"), (".netrc", "secret"),
-    ("_netrc", "secret"), (".git-credentials", "secret"), (".htpasswd", "secret"), (".dockercfg", "secret"),
-    (".dockerconfigjson", "secret"), ("credentials", "secret"), ("credentials.json", "secret"),
-    ("service-account*.json", "secret"), ("secrets.y*ml", "secret"), ("secrets.json", "secret"),
-    ("secrets.toml", "secret"), ("*.tfstate*", "secret"), ("*password*.txt", "secret"),
-    ("utc--*", "wallet"), ("wallet.json", "wallet"), ("encrypted-wallet.json", "wallet"),
-    ("*.scone.secret", "wallet"),
+    (".env.example", "build"), (".env.sample", "build"), (".env.template", "build"), (".env.dist", "build"),
     ("creamtea.toml", "state"), ("iexec.json", "state"), ("chain.json", "state"), ("deployed.json", "state"),
     ("orders.json", "state"), (".gitignore", "state"), (".gitattributes", "state"), (".gitmodules", "state"),
     (".editorconfig", "state"), (".ds_store", "state"), ("thumbs.db", "state"),
@@ -61,9 +50,7 @@ def kind(path: str) -> Kind | None:
         if (found := _FOLDERS.get(part.lower())) is not None:
             return found
     name = parts[-1].lower() if parts else ""
-    return next((found for pattern, found in _FILES if fnmatchcase(name, pattern)), None)
-
-
-def holds_private_key(head: bytes) -> bool:
-    """Whether the beginning of a file is a private key in text form."""
-    return b"-----BEGIN " in head and b"PRIVATE KEY" in head
+    own = next((found for pattern, found in _FILES if fnmatchcase(name, pattern)), None)
+    if own is not None or (secret := hygiene.named(path)) is None:
+        return own
+    return "wallet" if secret.wallet else "secret"

@@ -130,12 +130,11 @@ class Dockerfile(Step):
             yield Noted(level="warning", text=note)
         path = ctx.project / _file(ctx)
         text, drafted = _proposal(ctx, found)
-        brought = dockerfile.brings(text, found.data)
+        brought = dockerfile.brings(text, found)
         for left in (one for one in found.left_out if one.path not in _OWN and one.path not in brought):
-            remedy = "; name it as the dataset, or add a COPY line" if left.path in found.data else ""
             yield Noted(
                 level="warning" if left.dangerous else "info",
-                text=f"{left.path} stays out: {left.why}{remedy}",
+                text=f"{left.path} stays out: {left.why}" + (f"; {left.remedy}" if left.remedy else ""),
             )
         if drafted and (own := _own(ctx)) is not None:
             for told, hint in dockerfile.changes(project_files.text_of(own), text):
