@@ -16,6 +16,7 @@ from workflows.core.failure import Failed
 from workflows.core.journal import Journal
 from workflows.core.manifest import Manifest
 from workflows.core.step import Context
+from workflows.steps import project_files
 from workflows.steps.exposed import refuse_dataset
 
 pytestmark = pytest.mark.engine
@@ -67,6 +68,16 @@ def test_it_is_found_under_any_name(ctx):
     assert failure is not None and failure.name == "dataset_in_image"
     assert "/srv/x/renamed.bin" in failure.message
     assert "creamtea run onboard --from dockerfile leaves weather.csv out" in failure.hint
+    assert failure.mends == "dockerfile", "a key on the screen goes there"
+
+
+def test_a_secret_in_the_image_leads_back_to_the_dockerfile(ctx):
+    with pytest.raises(Failed, match=r"small\.csv is in the app's image") as caught:
+        project_files.keep_out(ctx, ctx.project / "small.csv")
+    assert caught.value.mends == "dockerfile"
+    assert "begin again at Dockerfile" in caught.value.hint
+    assert "creamtea run onboard --from dockerfile" in caught.value.hint
+    project_files.keep_out(ctx, ctx.project / "elsewhere.csv")
 
 
 def test_another_copy_in_the_project_is_named(ctx):

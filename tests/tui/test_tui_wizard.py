@@ -886,8 +886,8 @@ def test_again_after_a_failed_task_is_another_request() -> None:
     source = Staged([*until("onboard", is_("lines", "watch", task="app")), ended, wanted])
 
     async def body(pilot: Pilot[int], screen: Wizard) -> None:
-        assert "r: another request, with other values if you like" in outcome(screen)
-        assert "creamtea resume asks for a new request" in outcome(screen)
+        assert "r: again from Request on, with other values if you like" in outcome(screen)
+        assert "creamtea resume begins there too" in outcome(screen)
         await pilot.press("r")
         back = answer(wanted)
         assert isinstance(back, Back) and back.step == "request"

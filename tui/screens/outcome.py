@@ -74,10 +74,7 @@ def _word(screen: Wizard, failure: Failed) -> str:
     mends = screen.model.steps.get(failure.mends)
     if mends is None:
         return "r: again · q: quit; creamtea resume goes on here"
-    what = mends.title.lower()
-    return (
-        f"r: another {what}, with other values if you like · q: quit; creamtea resume asks for a new {what}"
-    )
+    return f"r: again from {mends.title} on, with other values if you like · q: quit; creamtea resume begins there too"
 
 
 def _shortened(line: str, most: int, screen: Wizard) -> str:

@@ -84,7 +84,7 @@ class DeployApp(Step):
                 level="warning" if network.shared else "info",
                 text="the image stays in this engine: its id stands in for a registry's digest"
                 + (f"; {network.name} can run it only if its worker uses this very engine" * network.shared),
-                hint="give --image with a registry's name to push it",
+                hint="for it to be pushed, give it a registry's name: Image name in the step Build, or --image",
             )
         new = _new(ctx, plan.reference, checksum or ctx.outputs["measure"]["image_id"])
         chain = clients.poco(ctx)

@@ -43,6 +43,7 @@ def refuse_dataset(ctx: Context, file: Path, sha256: str) -> None:
         "image reads it in the clear, so encrypting it would hide nothing",
         f"nothing was encrypted, sent or registered; {move}{again}{left or ' builds the image without it'}",
         name="dataset_in_image",
+        mends="dockerfile",
     )
 
 

@@ -87,8 +87,10 @@ def keep_out(ctx: Context, file: Path) -> None:
         content.close()
     raise Failed(
         f"{name} is in the app's image, where everyone who can pull it reads it",
-        "run again and name it with its flag, or move it away: it is left out then, and the app is another one",
+        "nothing was pushed; begin again at Dockerfile, which leaves it out now that it is named: Build, Measure and "
+        f"Deploy make another app then; or by hand: creamtea run {ctx.workflow or 'onboard'} --from dockerfile",
         name="in_image",
+        mends="dockerfile",
     )
 
 
