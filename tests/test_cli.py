@@ -236,7 +236,11 @@ def test_the_demo_signs_on_no_live_network(tmp_path: Path) -> None:
         "run", "demo", "--json", "--project", tmp_path / "d", "--network", "bellecour", "--only", "network"
     )
     assert ran.returncode == 2
-    assert json.loads(ran.stdout.splitlines()[-2])["error"]["name"] == "not_done"
+    error = json.loads(ran.stdout.splitlines()[-2])["error"]
+    assert error["name"] == "not_done"
+    assert (error["message"].split(" leaves")[0], error["hint"]) == (
+        "Network needs what Check", "begin there: --from check",
+    )  # fmt: skip
     (tmp_path / "d" / "creamtea.toml").write_text(
         'network = "bellecour"\n[dataset]\nfile = "dataset/salaries.csv"\n'
     )

@@ -103,6 +103,12 @@ class StepView:
     error: Mapping[str, str] | None = None
 
     @property
+    def label(self) -> str:
+        """Its title in the rail; of a step that ended well with nothing to leave: no dataset."""
+        nothing = bool(self.outputs) and all(value is None for value in self.outputs.values())
+        return f"no {self.title.lower()}" if nothing and self.state in ("done", "skipped") else self.title
+
+    @property
     def speaking(self) -> list[TaskView]:
         """The tasks that have lines."""
         return [task for task in self.tasks.values() if len(task.lines)]
@@ -298,7 +304,9 @@ def places(outputs: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     what = f" ({plural(len(files), 'file')})" if files else ""
     found = {
         "app": str(outputs.get("deploy_app", {}).get("app") or ""),
-        "dataset": str(outputs.get("encrypt_dataset", {}).get("dataset") or ""),
+        "dataset": str(outputs["encrypt_dataset"].get("dataset") or "none")
+        if "encrypt_dataset" in outputs
+        else "",
         "task": str(outputs.get("watch", {}).get("task") or ""),
         "result": f"{result['folder']}{what}" if result.get("folder") else "",
     }

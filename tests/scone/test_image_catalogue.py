@@ -173,3 +173,10 @@ def test_other_tags_are_refused(text):
 def test_tags_outside_the_grammar(text):
     with pytest.raises(ValueError, match="does not follow"):
         tags.parse(text)
+
+
+def test_every_base_has_a_row_of_its_own_within_eighty_columns():
+    from workflows.steps.base_image import _bases
+
+    rows = [f"{one.label[:33]:<34}  {one.note}"[:60] for one in _bases(None)]  # type: ignore[arg-type]
+    assert len(rows) == len(set(rows)) > 40

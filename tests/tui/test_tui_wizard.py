@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -20,11 +21,21 @@ from tui.widgets.log_pane import LogPane
 from tui.widgets.options import Options
 from tui.widgets.prose import Prose, Said
 from tui.widgets.question import Question
+from tui.widgets.rail import Rail
 from tui.widgets.still import StillInput
 from tui.widgets.tasks import Tasks
 from tui.widgets.work import Work, heading, said
 from workflows.core.engine import Back
-from workflows.core.events import Asked, Lines, Noted, RunStarted, StepEnded, StepStarted, TaskChanged
+from workflows.core.events import (
+    Asked,
+    Lines,
+    Noted,
+    RunEnded,
+    RunStarted,
+    StepEnded,
+    StepStarted,
+    TaskChanged,
+)
 from workflows.core.failure import Cancelled, Failed
 from workflows.core.fields import Choice, Filled
 
@@ -736,7 +747,10 @@ def test_a_file_at_hand_is_taken_by_a_key_and_not_by_itself() -> None:
 
         async def body(pilot: Pilot[int], screen: Wizard, keys: Any = keys) -> None:
             note = screen.query_one("#ask .note", Static)
-            assert str(note.content) == "→ takes weather.csv; b.csv is here too"
+            assert str(note.content) == "right arrow fills in weather.csv; b.csv is here too"
+            assert [one.placeholder for one in screen.query("#ask Input").results(Input)] == [
+                "FILE – or nothing", "the file's name",
+            ]  # fmt: skip
             assert note.visible
             await pilot.press(*keys[:-1])
             await settled(pilot)
@@ -746,6 +760,25 @@ def test_a_file_at_hand_is_taken_by_a_key_and_not_by_itself() -> None:
 
         play(app(source), body)
         assert answer(wanted)["dataset"] == taken
+
+
+def test_no_dataset_is_told_in_the_rail_and_at_the_end() -> None:
+    none = dict.fromkeys(("dataset", "tx", "checksum", "multiaddr", "file"))
+    recorded = [
+        dataclasses.replace(event, outputs=none)
+        if isinstance(event, StepEnded) and event.step == "encrypt_dataset"
+        else dataclasses.replace(event, outputs={**event.outputs, "encrypt_dataset": none})
+        if isinstance(event, RunEnded)
+        else event
+        for event in events("onboard")
+    ]
+
+    async def body(pilot: Pilot[int], screen: Wizard) -> None:
+        rail = screen.query_one(Rail).render().plain
+        assert "✓ no dataset" in rail and "✓ Secrets" in rail
+        assert "dataset    none" in outcome(screen)
+
+    play(app(Staged(recorded)), body)
 
 
 def test_what_is_wrong_with_a_field_is_gone_once_it_is_corrected() -> None:

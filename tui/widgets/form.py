@@ -241,10 +241,10 @@ class FileInput(StillInput):
 
 
 def _offer(choices: Sequence[Choice]) -> str:
-    """What → takes, and what else is at hand."""
+    """What → fills in, and what else is at hand."""
     first, *more = (clean(choice.value) for choice in choices) if choices else ("",)
     also = f"; {', '.join(more)} {'is' if len(more) == 1 else 'are'} here too" if more else ""
-    return f"→ takes {first}{also}" if first else ""
+    return f"right arrow fills in {first}{also}" if first else ""
 
 
 class _HasValue(Protocol):
@@ -306,5 +306,7 @@ def _widget(filled: Filled, choices: Sequence[Choice], folder: Path | None) -> W
 
 
 def _placeholder(field: Field) -> str:
+    if field.empty:
+        return field.empty
     what = field.metavar or {"path": "a file", "number": "a number"}.get(field.kind, "")
     return what if field.required else f"{what} – or nothing" if what else "nothing"

@@ -122,7 +122,7 @@ class Picker(Vertical):
         self._mark()
         marked = self._marked
         if marked is not None:
-            count = f"{len(self._shown)} of {len(self._all)}"
+            count = f"{len(self._shown)} of {len(self._all)} are listed"
             whole = marked.label if marked.value in marked.label else marked.value
             text = Said(clean(whole), " ", "", "bold")
             self.query_one(Prose).show(

@@ -43,7 +43,7 @@ class Rail(Widget):
         rows: list[Content] = []
         for step in self._steps:
             style = _STYLES[step.state]
-            title = "" if glyphs_only else f" {step.title}"
+            title = "" if glyphs_only else f" {step.label}"
             mark = "▸" if step.id == self.looked_at else " "
             rows.append(Content.assemble((mark, "$accent"), (GLYPHS[step.state] + title, style)))
         if self.size.height < len(rows):  # a low screen: keep the marked one in view

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
@@ -233,7 +234,7 @@ class Engine:
             if other.id in needed and other.id not in self.ctx.outputs:
                 raise Missing(
                     f"{step.title} needs what {other.title} leaves, and that has not been done here",
-                    f"begin there: --from {other.id}",
+                    f"begin there: --from {shlex.quote(other.title.lower())}",
                     name="not_done",
                 )
 

@@ -45,7 +45,7 @@ class Field:
     ValueError with a sentence; `when` hides the field where it means nothing; `manifest` is the dotted
     key of `creamtea.toml` that keeps the value, `tried` says that it keeps it only once the step ended well;
     `strict` is False where a choice may be typed freely; `filters` names another field whose choices this one
-    narrows to its group; a `numbered` path is written N=FILE.
+    narrows to its group; a `numbered` path is written N=FILE; `empty` says what an empty field stands for.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Field:
     metavar: str = ""
     filters: str = ""
     files: str = ""
+    empty: str = ""
 
     @property
     def flag(self) -> str:

@@ -44,6 +44,11 @@ class Entry:
         return name.partition(":")[2] or "latest"
 
     @property
+    def repository(self) -> str:
+        """The last part of the image's name, without its tag: equal tags are told apart by it."""
+        return self.reference.rsplit("/", 1)[-1].partition(":")[0]
+
+    @property
     def pinned(self) -> bool:
         """Whether the tag names one SCONE build, so that a rebuild keeps the MRENCLAVE."""
         return self.scone.count(".") == 2

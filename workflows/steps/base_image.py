@@ -32,8 +32,8 @@ def _bases(_: Context) -> Sequence[Choice]:
         Choice(
             found.reference,
             f"{'★ ' if found.iexec else ''}{found.tag}",
-            f"{found.os or 'OS not told'} · {found.access} · {found.language} {found.version} · SCONE {found.scone}"
-            f" · {found.needs}",
+            f"{found.access} · {found.repository} · {found.os or 'OS not told'} · {found.language} {found.version}"
+            f" · SCONE {found.scone} · {found.needs}",
             found.language,
         )
         for found in catalogue.load()

@@ -53,7 +53,10 @@ class EncryptDataset(Step):
             manifest="dataset.file",
             help="any one file; leave it empty to go on without a dataset",
         ),
-        Field("dataset_name", "Dataset name", required=False, manifest="dataset.name", help="public, on the chain"),
+        Field(
+            "dataset_name", "Dataset name", required=False, manifest="dataset.name", help="public, on the chain",
+            empty="the file's name",
+        ),
     )  # fmt: skip
 
     def command(self, ctx: Context) -> str:
