@@ -361,7 +361,7 @@ SECRETS = (
 NONE = (
     "token.py", "tokens.js", "secrets.py", "tokenizer.json", "tokens.txt", "tokens.json", "tokenizer_config.json",
     "secret.test.ts", "token.d.ts", "password.html", "secretary.txt", "monkey.txt", "keys.json", "id_rsa.pub",
-    "secrets/__init__.py", "secrets/words.json", "token/lib/x.py",
+    "secrets/__init__.py", "secrets/words.json", "token/lib/x.py", "client_secret_rotation.py",
 )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ _NAMES: tuple[tuple[str, Sure, str], ...] = (
     (".yarnrc.yml", "known", "a token for a package registry"), (".dockercfg", "known", "logins"),
     (".dockerconfigjson", "known", "logins"), ("credentials", "known", "logins"),
     ("credentials.json", "known", "logins"), ("service-account*.json", "known", "a key of a cloud"),
+    ("client_secret_*.json", "guess", "a key of a cloud"),
     ("secrets.y*ml", "known", "secrets"), ("secrets.json", "known", "secrets"), ("secrets.toml", "known", "secrets"),
     ("*.tfstate*", "known", "Terraform's state holds secrets"),
 )  # fmt: skip
@@ -44,7 +45,7 @@ _HARMLESS = (".env.example", ".env.sample", ".env.template", ".env.dist", "*.pub
 # Names end with such a word, or with one and a suffix of plain text. Code is never meant: token.py, secrets.js. Nor are
 # vocabularies: tokenizer.json, tokens.txt.
 _TELLING = re.compile(
-    r"(?:^|_)(?:secrets?|client_secret_.+|(?:api|access|auth|bot)_?tokens|token|api_?keys?|(?:secret|access|private)_?keys?"
+    r"(?:^|_)(?:secrets?|(?:api|access|auth|bot)_?tokens|token|api_?keys?|(?:secret|access|private)_?keys?"
     r"|privkey|pass(?:words?|wd|phrases?)|credentials?|mnemonic)(?:_?[0-9]+)?"
     r"(?:_(?:txt|json|ya?ml|toml|ini|cfg|conf|properties|b64|hex))?$"
 )
