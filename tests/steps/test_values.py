@@ -164,16 +164,16 @@ def test_the_name_of_a_secret_follows_its_value_and_tells_nothing_of_it(tmp_path
 
 def test_what_the_manifest_names_as_secret_goes_into_no_image(tmp_path: Path) -> None:
     (tmp_path / "main.py").touch()
-    for name in ("dev.secret", "one.secret", "notes.txt"):
+    for name in ("dev.pepper", "one.pepper", "notes.txt"):
         (tmp_path / name).write_text(name)
     before = project_files.look(plain(tmp_path))
-    assert {"dev.secret", "one.secret"} <= {*before.files, *before.data}
+    assert {"dev.pepper", "one.pepper"} <= {*before.files, *before.data}
     (tmp_path / "creamtea.toml").write_text(
-        'app_secret_file = "dev.secret"\nrequester_secret = ["1=one.secret", "2=/elsewhere/two"]\n'
+        'app_secret_file = "dev.pepper"\nrequester_secret = ["1=one.pepper", "2=/elsewhere/two"]\n'
     )
     found = project_files.look(plain(tmp_path))
-    assert not {"dev.secret", "one.secret"} & {*found.files, *found.data}
-    assert {*before.files, *before.data} - {*found.files, *found.data} == {"dev.secret", "one.secret"}
+    assert not {"dev.pepper", "one.pepper"} & {*found.files, *found.data}
+    assert {*before.files, *before.data} - {*found.files, *found.data} == {"dev.pepper", "one.pepper"}
 
 
 @pytest.mark.parametrize(
@@ -357,3 +357,17 @@ def test_a_dockerfile_that_is_no_text_is_named(tmp_path: Path) -> None:
     with pytest.raises(Missing) as caught:
         Build().inputs(ctx)
     assert "--from dockerfile" in caught.value.hint
+
+
+def test_no_copy_line_brings_a_guessed_secret_that_is_named_as_one(tmp_path: Path) -> None:
+    from workflows.scone import dockerfile
+
+    for name in ("main.py", "token.txt", "api_key", "secrets/one", "secrets/two"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    named = 'app_secret_file = "token.txt"\nrequester_secret = ["1=secrets/one"]\n'
+    (tmp_path / "creamtea.toml").write_text(named)
+    text = "FROM x\nCOPY token.txt api_key secrets /app/\n"
+    out = dockerfile.excludes(text, project_files.look(plain(tmp_path)))
+    assert {"token.txt", "secrets/one"} <= set(out)
+    assert not {"api_key", "secrets"} & set(out), "these are but guessed"

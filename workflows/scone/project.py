@@ -190,8 +190,13 @@ def including(project: Project, folders: Iterable[str]) -> Project:
 
 def without(project: Project, private: Iterable[str]) -> Project:
     """The project less some of its files and folders, which are the data, the secrets or the results of a task."""
-    here = (*project.files, *project.data)
-    apart = {name: {path for path in here if path == name or path.startswith(f"{name}/")} for name in private}
+    guessed = [one.path for one in project.left_out if one.guessed]
+    here = (*project.files, *project.data, *guessed)  # what is guessed might be brought by name
+    apart = {
+        name: {path for path in here if path == name or path.startswith(f"{name}/")}
+        | {name for path in guessed if name.startswith(f"{path}/")}
+        for name in private
+    }
     apart = {name: paths for name, paths in apart.items() if paths}
     gone = {path for paths in apart.values() for path in paths}
     why = "data, a secret or a result of a task, not built into the image"

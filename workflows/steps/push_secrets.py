@@ -120,8 +120,8 @@ class PushSecrets(Step):
         if _same_app_secret(ctx) is False:
             raise Failed(
                 f"{ctx['app_secret_file']} is not the developer secret that this app has for ever",
-                "give the first one again, or leave it out: an empty field, --app-secret-file ''; an app that was changed "
-                "is another one, and gets its own",
+                "give the first one again, or leave it out: an empty field, --app-secret-file ''; an app that was "
+                "changed is another one, and gets its own",
                 name="app_secret_differs",
             )
         yield from _forgotten(ctx)
@@ -199,7 +199,8 @@ def _told(ctx: Context, plan: list[Planned]) -> Iterator[Noted]:
         ]
         yield Noted(
             level="warning", text=f"the last request had {' and '.join(lost)}, and this run has not",
-            hint=f"name the file again in the form of Secrets, or with {' and '.join(dict.fromkeys(flags))}, unless the app can do without",
+            hint="name the file again in the form of Secrets, unless the app can do without; or with "
+            + " and ".join(dict.fromkeys(flags)),
         )  # fmt: skip
 
 
