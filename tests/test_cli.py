@@ -151,7 +151,7 @@ def test_a_step_without_its_predecessors_names_them(project: Path) -> None:
     events = [json.loads(line) for line in ran.stdout.splitlines()]
     assert ran.returncode == 2
     assert [event["type"] for event in events] == ["run_started", "step_started", "step_ended", "run_ended"]
-    assert "--from doctor" in events[2]["error"]["hint"]
+    assert "--from check" in events[2]["error"]["hint"]
 
 
 def test_a_step_is_named_by_its_title_too(project: Path) -> None:

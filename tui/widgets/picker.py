@@ -122,12 +122,12 @@ class Picker(Vertical):
         self._mark()
         marked = self._marked
         if marked is not None:
-            count = f"{len(self._shown)} of {len(self._all)} are listed"
+            some = len(self._shown) < len(self._all)
+            count = f"{len(self._shown)} of {len(self._all)} are listed" if some else ""
             whole = marked.label if marked.value in marked.label else marked.value
             text = Said(clean(whole), " ", "", "bold")
-            self.query_one(Prose).show(
-                [text, Said(clean(f"{marked.note} · {count}" if marked.note else count), " ")]
-            )
+            more = " · ".join(filter(None, (marked.note, count)))
+            self.query_one(Prose).show([text, Said(clean(more), " ")] if more else [text])
         elif self._strict:
             self.query_one(Prose).show([Said("nothing fits", "✗", "$error bold")])
         else:
