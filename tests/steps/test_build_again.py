@@ -42,8 +42,7 @@ def name(engine: Engine) -> Iterator[str]:
     name = f"creamtea-test/again:{uuid.uuid4().hex[:12]}"
     yield name
     for one in (name, f"{name}-kept"):
-        if engine.image(one) is not None:
-            engine.api.remove_image(one, force=True)
+        engine.remove(one, force=True)
 
 
 def test_looking_gives_no_name_back_and_mending_does(tmp_path: Path, engine: Engine, name: str) -> None:

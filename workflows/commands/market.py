@@ -60,7 +60,7 @@ def offers(
                 ),
             )
         )
-    shown = {id_: order for found, _ in answers for order in found for id_ in [str(order.to_json())]}
+    shown = tuple(dict.fromkeys(order for found, _ in answers for order in found))
     hidden = sum(count - len(found) for found, count in answers)
     said = [
         Advice(
@@ -68,4 +68,4 @@ def offers(
             "creamtea secrets audit --app or --dataset ADDRESS asks for those of one",
         )
     ] if hidden else []  # fmt: skip
-    return Offers(tuple(shown.values()), len(shown) + hidden, tuple(said))
+    return Offers(shown, len(shown) + hidden, tuple(said))

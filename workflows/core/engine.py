@@ -252,7 +252,7 @@ class Engine:
                         answer = self.answers.answer(event)
                     if event.kind == "secret" and answer:
                         self.ctx.hide(str(answer))
-                    self._emit(_answered(event, answer))
+                    self._emit(_recorded(event, answer))
         except StopIteration as stop:
             return dict(stop.value or {})
         finally:
@@ -374,7 +374,7 @@ class Engine:
         self._listener(masked(events.harmless(stamped), self.ctx.secrets))
 
 
-def _answered(asked: Asked, answer: Any) -> Noted:
+def _recorded(asked: Asked, answer: Any) -> Noted:
     """An answer for the record: never a secret, and of a document only whether it was changed."""
     if asked.kind == "confirm":
         told = "yes" if answer else "no"

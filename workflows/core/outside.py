@@ -26,7 +26,8 @@ def kept() -> Path:
 def unnamed(field: Field, value: Any, project: Path) -> list[Path]:
     """The files of a field's value, in its normal form, that are outside of the project and that nobody named."""
     found = list(_outside(field, value, project))
-    return [file for file in found if (str(project.resolve()), str(file)) not in _named()] if found else []
+    named = _named() if found else set()
+    return [file for file in found if (str(project.resolve()), str(file)) not in named]
 
 
 def without(field: Field, value: Any, project: Path) -> Any:
